@@ -1,0 +1,1 @@
+"""The REST backend: rooms over HTTP, for any client."""

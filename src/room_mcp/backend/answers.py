@@ -1,0 +1,141 @@
+"""From the rules' and the store's objects to the wire's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from room_mcp import wire
+from room_mcp.rooms import EXPECTS, Expectation, Message, Room
+from room_mcp.store.interface import Reading
+
+
+def timestamp(at: datetime) -> str:
+    """RFC 3339 in UTC with milliseconds."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def message(of: Message) -> wire.Message:
+    return wire.Message.model_construct(None, **message_fields(of))
+
+
+def message_fields(of: Message) -> dict[str, Any]:
+    return {
+        "id": of.id,
+        "seq": of.seq,
+        "room_id": of.room_id,
+        "sender": of.sender,
+        "sender_type": of.sender_type,
+        "type": of.type,
+        "content": of.content,
+        "timestamp": timestamp(of.at),
+        "to": list(of.to),
+        "reply_to": of.reply_to,
+        "mentions": list(of.mentions),
+        "wakes": list(of.wakes),
+    }
+
+
+def messages(of: Iterable[Message]) -> list[wire.Message]:
+    return [message(one) for one in of]
+
+
+def expected(of: Iterable[Expectation]) -> list[wire.Expected]:
+    return [
+        wire.Expected(
+            seq=one.seq,
+            type=one.type,
+            asker=one.asker,
+            of=list(one.of),
+            answer_type=EXPECTS[one.type],
+        )
+        for one in of
+    ]
+
+
+def epoch(store_epoch: str, of: Room) -> str:
+    """Changes when a cursor into this room may no longer mean what it meant."""
+    return f"{store_epoch}.{of.erasures}"
+
+
+def waiting(readings: Mapping[str, Reading], now: datetime) -> list[str]:
+    """The names that sit in a wait at this moment."""
+    return [
+        name
+        for name, one in readings.items()
+        if one.waiting_until is not None and one.waiting_until > now
+    ]
+
+
+def room_fields(of: Room, store_epoch: str, updated_at: datetime) -> dict[str, object]:
+    return {
+        "room_id": of.id,
+        "id": of.id,
+        "name": of.name,
+        "purpose": of.purpose,
+        "template": of.contract.template,
+        "lifecycle": of.lifecycle,
+        "listed": of.listed,
+        "created_at": timestamp(of.created_at),
+        "updated_at": timestamp(updated_at),
+        "message_count": of.last_seq,
+        "last_seq": of.last_seq,
+        "epoch": epoch(store_epoch, of),
+        "max_bytes": of.max_bytes,
+        "outcome": of.closing.outcome if of.closing else None,
+        "conclusion": of.closing.conclusion if of.closing else None,
+        "members": [member.name for member in of.active_members],
+    }
+
+
+def info(of: Room, store_epoch: str, readings: Mapping[str, Reading], now: datetime) -> wire.Info:
+    here = set(waiting(readings, now))
+    return wire.Info(
+        room_id=of.id,
+        id=of.id,
+        name=of.name,
+        purpose=of.purpose,
+        template=of.contract.template,
+        lifecycle=of.lifecycle,
+        closing=wire.Closing(
+            seq=of.closing.seq,
+            by=of.closing.by,
+            outcome=of.closing.outcome,
+            conclusion=of.closing.conclusion,
+            at=timestamp(of.closing.at),
+        )
+        if of.closing
+        else None,
+        outcome=of.closing.outcome if of.closing else None,
+        conclusion=of.closing.conclusion if of.closing else None,
+        listed=of.listed,
+        created_at=timestamp(of.created_at),
+        created_by=of.created_by,
+        message_count=of.last_seq,
+        last_seq=of.last_seq,
+        size_bytes=of.size_bytes,
+        max_bytes=of.max_bytes,
+        terminal_types=[rule.type for rule in of.contract.terminal],
+        members=[_member(of, name, readings, here) for name in of.members],
+        expected=expected(of.expectations),
+        epoch=epoch(store_epoch, of),
+    )
+
+
+def _member(
+    of: Room, skeleton: str, readings: Mapping[str, Reading], here: set[str]
+) -> wire.Member:
+    member = of.members[skeleton]
+    reading = readings.get(member.name, Reading())
+    return wire.Member(
+        name=member.name,
+        type=member.kind,
+        active=member.active,
+        protected=member.protected,
+        joined_at=timestamp(member.joined_at),
+        messages=member.messages,
+        waiting=member.name in here,
+        seen_at=timestamp(reading.seen_at) if reading.seen_at else None,
+        read_to=max(reading.read_to, member.joined_seq),
+    )

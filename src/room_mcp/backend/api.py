@@ -1,0 +1,476 @@
+"""Every call of the REST contract: a table of operations, and handlers of a few lines each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+import room_mcp
+from room_mcp import wire
+
+from .callers import owner_proof_of, proof_of
+from .finding import Finder
+from .following import Follower
+from .limits import MAX_BATCH_BODY_BYTES, body_as
+from .queries import Query, known_id
+from .reading import PageQuery
+from .service import OWNER_NAME, RoomService
+
+Handler = Callable[[Request], Awaitable[Response]]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One call. `query` are the parameters it knows; `media` what it answers with, if not JSON."""
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    answer: type[BaseModel] | None = None
+    body: type[BaseModel] | None = None
+    query: tuple[str, ...] = ()
+    status: int = 200
+    media: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the handlers work with; one per app, at `app.state.services`."""
+
+    rooms: RoomService
+    finder: Finder
+    follower: Follower
+
+
+def services(request: Request) -> Services:
+    return request.app.state.services
+
+
+def room_id(request: Request) -> str:
+    return known_id(request.path_params["id"])
+
+
+def answered(
+    model: BaseModel, status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
+    return Response(
+        model.model_dump_json(by_alias=True), status, headers, media_type="application/json"
+    )
+
+
+async def while_connected(request: Request, work: Awaitable[T]) -> T:
+    """Do the work, and drop it when the client goes away: nobody is left to tell."""
+
+    async def gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    task = asyncio.ensure_future(work)
+    watcher = asyncio.ensure_future(gone())
+    try:
+        await asyncio.wait((task, watcher), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            task.cancel()
+        return await task
+    finally:
+        task.cancel()
+        watcher.cancel()
+        await asyncio.gather(task, watcher, return_exceptions=True)
+
+
+# ---- rooms ------------------------------------------------------------------------------------
+
+
+async def create_demo_room(request: Request) -> Response:
+    new = await body_as(request, wire.NewDemoRoom)
+    return answered(await services(request).rooms.create_demo(new), 201)
+
+
+async def create_room(request: Request) -> Response:
+    new = await body_as(request, wire.NewRoom)
+    room = await services(request).rooms.create(new)
+    return answered(room, 201 if room.created else 200)
+
+
+DIRECTORY_QUERY = ("query", "member", "mine", "ids", "closed", "before", "limit", "read")
+
+
+async def list_rooms(request: Request) -> Response:
+    query = Query(request, DIRECTORY_QUERY)
+    directory = await services(request).finder.directory(
+        proof_of(request),
+        query=query.text("query") or "",
+        member=query.text("member"),
+        mine=query.flag("mine", False),
+        ids=query.ids("ids"),
+        closed=query.flag("closed", True),
+        before=query.time("before"),
+        limit=query.limit(100),
+        read=query.cursors("read"),
+    )
+    return answered(directory)
+
+
+async def room(request: Request) -> Response:
+    return answered(await services(request).rooms.room(room_id(request)))
+
+
+async def info(request: Request) -> Response:
+    return answered(await services(request).rooms.info(room_id(request)))
+
+
+async def close_room(request: Request) -> Response:
+    body = await body_as(request, wire.Close)
+    proof = owner_proof_of(request, body.owner_key)
+    return answered(await services(request).rooms.close(room_id(request), body, proof))
+
+
+async def hold_room(request: Request, *, pause: bool) -> Response:
+    body = await body_as(request, wire.Hold)
+    proof = owner_proof_of(request, body.owner_key)
+    rooms = services(request).rooms
+    return answered(await rooms.hold(room_id(request), body, proof, pause=pause))
+
+
+async def delete_room(request: Request) -> Response:
+    await services(request).rooms.delete(room_id(request), owner_proof_of(request))
+    return Response(status_code=204)
+
+
+async def erase_messages(request: Request) -> Response:
+    erased = await services(request).rooms.erase(room_id(request), owner_proof_of(request))
+    return answered(erased)
+
+
+# ---- members ----------------------------------------------------------------------------------
+
+
+async def join_room(request: Request) -> Response:
+    body = await body_as(request, wire.Join)
+    proof = proof_of(request, body.agent_key or body.agent_session_id)
+    return answered(await services(request).rooms.join(room_id(request), body, proof))
+
+
+async def leave_room(request: Request) -> Response:
+    body = await body_as(request, wire.Leave)
+    proof = proof_of(request, body.agent_key or body.agent_session_id)
+    return answered(await services(request).rooms.leave(room_id(request), body, proof))
+
+
+async def heartbeat(request: Request) -> Response:
+    body = await body_as(request, wire.Heartbeat)
+    proof = proof_of(request, body.agent_key or body.agent_session_id)
+    return answered(await services(request).rooms.heartbeat(room_id(request), body, proof))
+
+
+# ---- messages ---------------------------------------------------------------------------------
+
+
+async def post_message(request: Request, *, default_sender: str | None = None) -> Response:
+    body = await body_as(request, wire.Post)
+    id = room_id(request)
+    key = body.agent_key or body.agent_session_id
+    proof = owner_proof_of(request, key) if default_sender else proof_of(request, key)
+    posted = await services(request).rooms.post(
+        id,
+        body,
+        proof,
+        key_header=request.headers.get("idempotency-key"),
+        default_sender=default_sender,
+    )
+    headers = {"Location": f"/agent/rooms/{id}/messages?after={posted.seq - 1}&limit=1"}
+    if posted.idempotent:
+        headers["Idempotency-Replayed"] = "true"
+    return answered(posted, 201, headers)
+
+
+async def post_batch(request: Request) -> Response:
+    body = await body_as(request, wire.Batch, max_bytes=MAX_BATCH_BODY_BYTES)
+    return answered(await services(request).rooms.batch(room_id(request), body, proof_of(request)))
+
+
+PAGE_QUERY = ("after", "before", "limit", "wait", "since", "sender", "type", "reader", "ack")
+
+
+async def read_messages(request: Request) -> Response:
+    query = Query(request, PAGE_QUERY)
+    page = PageQuery(
+        after=query.cursor("after"),
+        before=query.cursor("before"),
+        limit=query.limit(50),
+        wait_s=query.wait_s(),
+        since=query.text("since"),
+        sender=query.text("sender"),
+        type=query.text("type"),
+        reader=query.text("reader"),
+        ack=query.cursor("ack"),
+    )
+    reader = services(request).rooms.reader
+    work = reader.page(room_id(request), page, proof_of(request))
+    done = await (while_connected(request, work) if page.wait_s else work)
+    response = answered(done.page)
+    response.background = BackgroundTask(done.complete)  # runs when the answer has left
+    return response
+
+
+HISTORY_QUERY = ("after", "before", "limit", "since")
+
+
+async def read_history(request: Request) -> Response:
+    query = Query(request, HISTORY_QUERY)
+    limit = query.limit(wire.MAX_LIMIT) if query.text("limit") else None
+    reader = services(request).rooms.reader
+    id = room_id(request)
+    since = query.text("since")
+    after = await reader.since(id, since) if since is not None else query.cursor("after")
+    return answered(
+        await reader.history(id, after=after, before=query.cursor("before"), limit=limit)
+    )
+
+
+# ---- following and finding -----------------------------------------------------------------------
+
+
+UPDATES_QUERY = ("rooms", "directory", "wait", "reader")
+
+
+async def updates(request: Request) -> Response:
+    query = Query(request, UPDATES_QUERY)
+    work = services(request).follower.updates(
+        query.cursors("rooms"),
+        directory=query.cursor("directory"),
+        wait_s=query.wait_s(),
+        reader=query.text("reader"),
+        proof=proof_of(request),
+    )
+    return answered(await while_connected(request, work))
+
+
+async def stream(request: Request) -> Response:
+    query = Query(request, ("after",))
+    id = room_id(request)
+    last_id = request.headers.get("last-event-id", "")
+    after = max(query.cursor("after") or 0, int(last_id) if last_id.isdecimal() else 0)
+    room = await services(request).rooms.room(id)
+    if room.lifecycle == "closed" and after >= room.last_seq:
+        return Response(status_code=204)
+    follower = services(request).follower
+    if "application/x-ndjson" in request.headers.get("accept", ""):
+        return StreamingResponse(follower.ndjson(id, after), media_type="application/x-ndjson")
+    return StreamingResponse(follower.sse(id, after), media_type="text/event-stream")
+
+
+async def export(request: Request) -> Response:
+    query = Query(request, ("format",))
+    id = room_id(request)
+    rooms = services(request).rooms
+    room = await rooms.store.room(id)
+    follower = services(request).follower
+    if (query.text("format") or "md") == "jsonl":
+        return StreamingResponse(follower.jsonl(id), media_type="application/x-ndjson")
+    return StreamingResponse(follower.markdown(room), media_type="text/markdown; charset=utf-8")
+
+
+async def search(request: Request) -> Response:
+    query = Query(request, ("q", "ids", "limit"))
+    hits = await services(request).finder.search(
+        query.text("q") or "",
+        room_id=room_id(request) if "id" in request.path_params else None,
+        ids=query.ids("ids"),
+        limit=query.limit(20, most=100),
+    )
+    return answered(hits)
+
+
+# ---- the server itself ------------------------------------------------------------------------
+
+
+async def healthz(request: Request) -> Response:
+    return answered(wire.Health(version=room_mcp.__version__))
+
+
+async def readyz(request: Request) -> Response:
+    await services(request).rooms.store.directory_version()
+    return answered(wire.Health(version=room_mcp.__version__))
+
+
+_post_as_owner = partial(post_message, default_sender=OWNER_NAME)
+_ROOM = "/agent/rooms/{id}"
+_OWNERS = "/api/rooms/{id}"
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        "POST",
+        "/agent/demo/room",
+        create_demo_room,
+        "Open a room to try things out",
+        wire.RoomCreated,
+        wire.NewDemoRoom,
+        status=201,
+    ),
+    Operation(
+        "POST",
+        "/agent/rooms",
+        create_room,
+        "Open a room",
+        wire.RoomCreated,
+        wire.NewRoom,
+        status=201,
+    ),
+    Operation(
+        "GET",
+        "/agent/rooms",
+        list_rooms,
+        "List rooms, the latest changed first",
+        wire.Directory,
+        query=DIRECTORY_QUERY,
+    ),
+    Operation("POST", f"{_ROOM}/join", join_room, "Become a member", wire.Joined, wire.Join),
+    Operation("POST", f"{_ROOM}/leave", leave_room, "Stop being a member", wire.Left, wire.Leave),
+    Operation(
+        "POST",
+        f"{_ROOM}/heartbeat",
+        heartbeat,
+        "Be reminded of where one is",
+        wire.Reminder,
+        wire.Heartbeat,
+    ),
+    Operation(
+        "POST",
+        f"{_ROOM}/messages",
+        post_message,
+        "Send a message",
+        wire.Posted,
+        wire.Post,
+        status=201,
+    ),
+    Operation(
+        "POST",
+        f"{_ROOM}/messages/batch",
+        post_batch,
+        "Send messages in one transaction",
+        wire.BatchDone,
+        wire.Batch,
+    ),
+    Operation(
+        "GET",
+        f"{_ROOM}/messages",
+        read_messages,
+        "Read from a cursor, or wait",
+        wire.Page,
+        query=PAGE_QUERY,
+    ),
+    Operation(
+        "GET",
+        f"{_ROOM}/history",
+        read_history,
+        "Read the whole room",
+        wire.History,
+        query=HISTORY_QUERY,
+    ),
+    Operation("GET", f"{_ROOM}/info", info, "Who is here and what is open", wire.Info),
+    Operation("POST", f"{_ROOM}/close", close_room, "End the room", wire.Info, wire.Close),
+    Operation(
+        "POST",
+        f"{_ROOM}/pause",
+        partial(hold_room, pause=True),
+        "Hold the room",
+        wire.Info,
+        wire.Hold,
+    ),
+    Operation(
+        "POST",
+        f"{_ROOM}/resume",
+        partial(hold_room, pause=False),
+        "Let it go on",
+        wire.Info,
+        wire.Hold,
+    ),
+    Operation("GET", f"{_ROOM}/search", search, "Search one room", wire.Hits, query=("q", "limit")),
+    Operation(
+        "GET",
+        f"{_ROOM}/stream",
+        stream,
+        "Follow a room as server-sent events",
+        query=("after",),
+        media="text/event-stream",
+    ),
+    Operation(
+        "GET",
+        f"{_ROOM}/export",
+        export,
+        "The whole room as a file",
+        query=("format",),
+        media="text/markdown",
+    ),
+    Operation(
+        "GET",
+        "/agent/search",
+        search,
+        "Search listed rooms, or those named",
+        wire.Hits,
+        query=("q", "ids", "limit"),
+    ),
+    Operation(
+        "GET",
+        "/agent/updates",
+        updates,
+        "Follow many rooms and the directory",
+        wire.Updates,
+        query=UPDATES_QUERY,
+    ),
+    Operation(
+        "POST", "/api/rooms", create_room, "Open a room", wire.RoomCreated, wire.NewRoom, status=201
+    ),
+    Operation("GET", "/api/rooms", list_rooms, "List rooms", wire.Directory, query=DIRECTORY_QUERY),
+    Operation("GET", _OWNERS, room, "One room", wire.Room),
+    Operation("DELETE", _OWNERS, delete_room, "Remove a room and all it holds", status=204),
+    Operation(
+        "POST",
+        f"{_OWNERS}/messages",
+        _post_as_owner,
+        "Speak as the owner",
+        wire.Posted,
+        wire.Post,
+        status=201,
+    ),
+    Operation(
+        "GET",
+        f"{_OWNERS}/messages",
+        read_messages,
+        "Read from a cursor, or wait",
+        wire.Page,
+        query=PAGE_QUERY,
+    ),
+    Operation(
+        "DELETE", f"{_OWNERS}/messages", erase_messages, "Remove all texts of a room", wire.Erased
+    ),
+    Operation(
+        "GET",
+        f"{_OWNERS}/stream",
+        stream,
+        "Follow a room as server-sent events",
+        query=("after",),
+        media="text/event-stream",
+    ),
+    Operation("GET", "/healthz", healthz, "The process runs", wire.Health),
+    Operation("GET", "/readyz", readyz, "The store answers", wire.Health),
+)
+
+
+def route_table() -> dict[str, Any]:
+    """Path → method → operation."""
+    table: dict[str, Any] = {}
+    for operation in OPERATIONS:
+        table.setdefault(operation.path, {})[operation.method] = operation
+    return table

@@ -1,0 +1,101 @@
+"""The ASGI app: routes, pages, errors and the store's lifetime."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Collection
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from room_mcp.settings import Settings
+from room_mcp.store.interface import Store
+
+from .api import OPERATIONS, Handler, Operation, Services
+from .errors import HttpProblem, problem
+from .finding import Finder
+from .following import Follower
+from .guard import LOOPBACK, Guard
+from .pages import PAGES
+from .service import RoomService
+
+
+def create_app(store: Store, settings: Settings, *, hosts: Collection[str] = LOOPBACK) -> Starlette:
+    """The whole REST backend over a store, which it opens and closes.
+
+    Args:
+        hosts: The host names that the server answers to.
+    """
+    rooms = RoomService.over(store, settings)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
+        await store.open()
+        try:
+            yield
+        finally:
+            rooms.waits.drain()
+            await store.aclose()
+
+    app = Starlette(
+        routes=[_route(one) for one in (*OPERATIONS, *PAGES)],
+        middleware=[Middleware(Guard, hosts=hosts)],
+        exception_handlers={HTTPException: _http_exception},
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    app.state.services = Services(
+        rooms=rooms,
+        finder=Finder(store, rooms.clock),
+        follower=Follower(store, rooms.reader, rooms.waits),
+    )
+    return app
+
+
+def drain(app: Starlette) -> None:
+    """End all waits and streams, so that the server can stop."""
+    services: Services = app.state.services
+    services.rooms.waits.drain()
+
+
+def _route(operation: Operation) -> Route:
+    return Route(
+        operation.path,
+        _telling_problems(operation.handler),
+        methods=[operation.method],
+        name=f"{operation.method} {operation.path}",
+    )
+
+
+def _telling_problems(handler: Handler) -> Handler:
+    """The outermost place: whatever a handler raises becomes a problem, never a stack trace."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except Exception as error:
+            return problem(error)
+
+    return answer
+
+
+async def _http_exception(request: Request, error: Exception) -> Response:
+    """What the router itself says: no such path, or not by this method."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    if status == 405:
+        return problem(
+            HttpProblem(
+                "no_such_method",
+                f"{request.method} is not known here.",
+                "GET /openapi.json lists every call.",
+            )
+        )
+    return problem(
+        HttpProblem(
+            "no_such_path", "There is nothing at this path.", "GET /openapi.json lists every call."
+        )
+    )

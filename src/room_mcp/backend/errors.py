@@ -1,0 +1,101 @@
+"""Every error that leaves the backend, in one table: code → status and title."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from starlette.responses import JSONResponse
+
+from room_mcp.rooms import Refusal
+from room_mcp.store.interface import OutcomeUnknown, StoreBusy, StoreError
+
+logger = logging.getLogger(__name__)
+
+PROBLEM_JSON = "application/problem+json"
+RETRY_AFTER_S = 1
+PASSING = frozenset({"store_busy", "draining"})  # 503s that a retry soon may get past
+
+
+class Kind(NamedTuple):
+    status: int
+    title: str
+
+
+KINDS: Mapping[str, Kind] = {
+    "malformed": Kind(400, "The request cannot be understood"),
+    "host_not_allowed": Kind(403, "Not the host of this server"),
+    "origin_not_allowed": Kind(403, "Not a page of this server"),
+    "name_protected": Kind(403, "The name belongs to a key"),
+    "not_a_member": Kind(403, "Not a member"),
+    "not_the_owner": Kind(403, "Not the owner"),
+    "room_not_found": Kind(404, "No such room"),
+    "no_such_path": Kind(404, "No such path"),
+    "no_such_method": Kind(405, "Not by this method"),
+    "name_taken": Kind(409, "The name is taken"),
+    "room_closed": Kind(409, "The room is closed"),
+    "room_paused": Kind(409, "The room is paused"),
+    "room_full": Kind(409, "The room is full"),
+    "cursor_ahead": Kind(409, "The cursor is ahead of the room"),
+    "if_last_seq": Kind(412, "Somebody spoke in between"),
+    "too_large": Kind(413, "Too large"),
+    "not_json": Kind(415, "Not JSON"),
+    "key_reused": Kind(422, "The idempotency key stands for something else"),
+    "internal": Kind(500, "Our mistake"),
+    "store_unavailable": Kind(503, "The store cannot be used"),
+    "store_busy": Kind(503, "The store is busy"),
+    "draining": Kind(503, "The server is stopping"),
+    "outcome_unknown": Kind(504, "The outcome is unknown"),
+}
+
+
+class HttpProblem(Exception):
+    """A refusal by the HTTP layer itself; `code` stands in `KINDS`."""
+
+    def __init__(self, code: str, detail: str, advice: str = "") -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.advice = advice
+
+
+def described(error: Exception) -> tuple[str, str, str, Mapping[str, Any]]:
+    """Code, detail, advice and further facts of anything that went wrong.
+
+    Whatever is not one of ours is logged with its traceback and told as `internal`.
+    """
+    match error:
+        case Refusal():
+            return error.code, error.detail, error.advice, error.facts
+        case HttpProblem():
+            return error.code, error.detail, error.advice, {}
+        case StoreBusy():
+            return "store_busy", error.detail, error.advice, {}
+        case OutcomeUnknown():
+            return "outcome_unknown", error.detail, error.advice, {}
+        case StoreError():
+            return "store_unavailable", error.detail, error.advice, {}
+        case _:
+            logger.error("A request failed", exc_info=error)
+            return "internal", "Something went wrong here; it has been logged.", "Try again.", {}
+
+
+def problem(error: Exception) -> JSONResponse:
+    """The RFC 9457 answer to an error."""
+    code, detail, advice, facts = described(error)
+    kind = KINDS[code]
+    body = {
+        "type": f"urn:room-mcp:problem:{code}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": detail,
+        "code": code,
+        "advice": advice,
+        "error": detail,
+        "requestId": secrets.token_hex(8),
+        **facts,
+    }
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if code in PASSING else None
+    return JSONResponse(body, kind.status, headers, media_type=PROBLEM_JSON)

@@ -1,0 +1,117 @@
+"""Finding rooms and messages: the directory and the search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
+
+from room_mcp import wire
+from room_mcp.rooms import Proof, Room
+from room_mcp.rooms.refusals import Malformed
+from room_mcp.store.interface import Listed, Store
+
+from . import answers
+
+DIRECTORY_ROOMS = 100
+SEARCHED_ROOMS = 500
+MAX_UNREAD = 100  # counted no further; shown as "100+"
+MAX_QUERY_CHARS = 200
+
+
+class Finder:
+    """Looks rooms up for a caller; unlisted rooms are found only by id or by their members."""
+
+    def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def directory(
+        self,
+        proof: Proof,
+        *,
+        query: str = "",
+        member: str | None = None,
+        mine: bool = False,
+        ids: Collection[str] = (),
+        closed: bool = True,
+        before: datetime | None = None,
+        limit: int = DIRECTORY_ROOMS,
+        read: Mapping[str, int] | None = None,
+    ) -> wire.Directory:
+        """Rooms, the most recently changed first.
+
+        With `ids`, just these rooms, listed or not; with `member`, how far that name has got in
+        each; with `mine`, only the rooms that it is in, for a trusted caller the unlisted too.
+        """
+        number = await self._store.directory_version()
+        if ids:
+            listed = await self._by_id(ids)
+        else:
+            listed = await self._store.directory(
+                query=query,
+                member=member if mine else None,
+                include_closed=closed,
+                listed_only=not (mine and member and proof.trusted),
+                before=before,
+                limit=limit,
+            )
+        full = not ids and len(listed) == limit
+        return wire.Directory(
+            rooms=[await self._row(one, member, read or {}) for one in listed],
+            next_cursor=answers.timestamp(listed[-1].updated_at) if full else None,
+            directory=number,
+        )
+
+    async def _by_id(self, ids: Collection[str]) -> list[Listed]:
+        heads = await self._store.heads(ids)
+        rooms = [heads[id].room for id in dict.fromkeys(ids) if id in heads]
+        return [Listed(room, room.last_at or room.created_at) for room in rooms if room]
+
+    async def _row(self, listed: Listed, member: str | None, read: Mapping[str, int]) -> wire.Room:
+        room = listed.room
+        readings = await self._store.readings(room.id)
+        row = answers.room_fields(room, self._store.epoch, listed.updated_at)
+        row["waiting"] = answers.waiting(readings, self._clock())
+        me = room.member(member) if member else None
+        if me is not None:
+            reading = readings.get(me.name)
+            known = reading.read_to if reading else 0
+            read_to = max(known, me.joined_seq, read.get(room.id, 0))
+            row["unread"] = await self._unread(room, me.name, read_to)
+            row["expected"] = answers.expected(room.expected_of(me.name))
+        return wire.Room.model_validate(row)
+
+    async def _unread(self, room: Room, name: str, read_to: int) -> int:
+        """Messages of others above `read_to`, counted up to `MAX_UNREAD`."""
+        if room.last_seq <= read_to:
+            return 0
+        page = await self._store.read(room.id, after=read_to, limit=MAX_UNREAD)
+        return sum(one.sender != name for one in page.messages)
+
+    async def search(
+        self, query: str, *, room_id: str | None, ids: Collection[str], limit: int
+    ) -> wire.Hits:
+        """Messages that hold every word, newest first, in one room, these, or all listed ones."""
+        if not query.strip() or len(query) > MAX_QUERY_CHARS:
+            raise Malformed(
+                f"The query has to hold 1 to {MAX_QUERY_CHARS} characters.",
+                advice="Search for a few words, as in ?q=token+expiry.",
+            )
+        if room_id is not None:
+            rooms: Collection[str] = [(await self._store.room(room_id)).id]
+        elif ids:
+            rooms = ids
+        else:
+            listed = await self._store.directory(limit=SEARCHED_ROOMS)
+            rooms = [one.room.id for one in listed]
+        hits = await self._store.search(query, room_ids=rooms, limit=limit)
+        return wire.Hits(
+            hits=[
+                wire.Hit(
+                    room_id=hit.room.id,
+                    room=hit.room.name,
+                    message=answers.message(hit.message),
+                )
+                for hit in hits
+            ]
+        )

@@ -1,0 +1,207 @@
+"""Following rooms: one long-poll over many, a stream of one, and a whole one as a file."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Mapping
+
+from room_mcp import wire
+from room_mcp.rooms import Member, Message, Proof, Room
+from room_mcp.rooms.refusals import NameProtected, NotAMember, RoomNotFound
+from room_mcp.store.interface import MAX_PAGE_BYTES, Page, Store
+
+from . import answers
+from .reading import Reader
+from .waiting import Waits
+
+UPDATE_MESSAGES = 50  # per room and answer
+STREAM_PAGE = 100
+KEEP_ALIVE_S = 15  # proxies close a silent connection after 30 to 60 s
+RETRY_MS = 2_000
+
+
+class Follower:
+    def __init__(self, store: Store, reader: Reader, waits: Waits) -> None:
+        self._store = store
+        self._reader = reader
+        self._waits = waits
+
+    async def updates(
+        self,
+        cursors: Mapping[str, int],
+        *,
+        directory: int | None,
+        wait_s: float,
+        reader: str | None,
+        proof: Proof,
+    ) -> wire.Updates:
+        """What is new in these rooms, or in the directory; waits until something is.
+
+        Args:
+            cursors: Room id → the last seq that the caller has.
+            directory: The directory's number that the caller has; None if he does not care.
+            reader: The member for whom the others shall see that he waits.
+        """
+
+        async def ready() -> wire.Updates | None:
+            found = await self._new_in(cursors)
+            number = None if directory is None else await self._store.directory_version()
+            if not found and (number is None or directory is None or number <= directory):
+                return None
+            return self._updates(found, number)
+
+        async with self._store.watch(cursors, directory=directory is not None) as watch:
+            waiting = await self._speaking(cursors, reader, proof) if reader and wait_s else []
+            self._reader.waiting(waiting, wait_s)
+            try:
+                found = await self._waits.until(ready, watch, wait_s)
+            finally:
+                self._reader.waiting(waiting, 0)
+        return found or self._updates([], directory)
+
+    def _updates(self, rooms: list[wire.Update], directory: int | None) -> wire.Updates:
+        return wire.Updates(rooms=rooms, directory=directory, epoch=self._store.epoch)
+
+    async def _speaking(
+        self, cursors: Mapping[str, int], name: str, proof: Proof
+    ) -> list[tuple[Room, Member | None]]:
+        """The rooms in which the caller may be seen waiting under that name."""
+        heads = await self._store.heads(cursors)
+        found: list[tuple[Room, Member | None]] = []
+        for head in heads.values():
+            if head.room is not None:
+                with contextlib.suppress(NotAMember, NameProtected):
+                    found.append((head.room, head.room.must_speak_as(name, proof)))
+        return found
+
+    async def _new_in(self, cursors: Mapping[str, int]) -> list[wire.Update]:
+        heads = await self._store.heads(cursors)
+        left = MAX_PAGE_BYTES
+        found: list[wire.Update] = []
+        for room_id, after in cursors.items():
+            head = heads[room_id]
+            if head.room is None:
+                found.append(wire.Update(room_id=room_id, last_seq=0, lifecycle=None, messages=[]))
+            elif head.last_seq != after and left > 0:
+                page = await self._store.read(
+                    room_id, after=after, limit=UPDATE_MESSAGES, max_bytes=left
+                )
+                left -= sum(len(str(one.content)) for one in page.messages)
+                found.append(_update(head.room, page))
+        return found
+
+    async def sse(self, room_id: str, after: int) -> AsyncIterator[bytes]:
+        """The room from `after` on as server-sent events; ends after the closing."""
+        yield f"retry: {RETRY_MS}\n\n".encode()
+        async for one in self._follow(room_id, after):
+            if one is None:
+                yield b": still here\n\n"
+                continue
+            event = "closed" if one.type == "room.closed" else "message"
+            data = answers.message(one).model_dump_json(by_alias=True)
+            yield f"id: {one.seq}\nevent: {event}\ndata: {data}\n\n".encode()
+
+    async def ndjson(self, room_id: str, after: int) -> AsyncIterator[bytes]:
+        """The same as one JSON object a line; an empty line says that the server is there."""
+        async for one in self._follow(room_id, after):
+            yield b"\n" if one is None else _line(one)
+
+    async def _follow(self, room_id: str, after: int) -> AsyncIterator[Message | None]:
+        """Messages above `after` without gap or double, None for each silent stretch."""
+        loop = asyncio.get_running_loop()
+        cursor = after
+        async with self._store.watch([room_id]) as watch:
+
+            async def ready() -> Page | None:
+                page = await self._store.read(room_id, after=cursor, limit=STREAM_PAGE)
+                return page if page.messages else None
+
+            while not self._waits.draining:
+                began = loop.time()
+                try:
+                    page = await self._waits.until(ready, watch, KEEP_ALIVE_S)
+                except RoomNotFound:
+                    return
+                if page is None:
+                    if loop.time() - began < KEEP_ALIVE_S and self._waits.draining:
+                        return
+                    yield None
+                    continue
+                for one in page.messages:
+                    cursor = one.seq
+                    yield one
+                if await self._is_over(room_id, cursor):
+                    return
+
+    async def _is_over(self, room_id: str, cursor: int) -> bool:
+        room = await self._store.room(room_id)
+        return room.lifecycle == "closed" and cursor >= room.last_seq
+
+    async def jsonl(self, room_id: str) -> AsyncIterator[bytes]:
+        """The whole room, one message a line, oldest first; fit to be read by programs."""
+        async for one in self._whole(room_id):
+            yield _line(one)
+
+    async def markdown(self, room: Room) -> AsyncIterator[bytes]:
+        """The whole room for people; what was said stands indented, as code does."""
+        yield _heading(room).encode()
+        async for one in self._whole(room.id):
+            yield _entry(one).encode()
+
+    async def _whole(self, room_id: str) -> AsyncIterator[Message]:
+        cursor = 0
+        while True:
+            page = await self._store.read(room_id, after=cursor, limit=STREAM_PAGE)
+            for one in page.messages:
+                yield one
+            if not page.has_more or page.last_seq is None:
+                return
+            cursor = page.last_seq
+
+
+def _update(room: Room, page: Page) -> wire.Update:
+    return wire.Update(
+        room_id=room.id,
+        last_seq=room.last_seq,
+        lifecycle=room.lifecycle,
+        outcome=room.closing.outcome if room.closing else None,
+        messages=answers.messages(page.messages),
+        has_more=page.has_more,
+    )
+
+
+def _line(one: Message) -> bytes:
+    return answers.message(one).model_dump_json(by_alias=True).encode() + b"\n"
+
+
+def _heading(room: Room) -> str:
+    lines = [f"# {room.name}", ""]
+    if room.purpose:
+        lines += _quoted(room.purpose)
+    if room.closing is not None:
+        lines += [f"Closed: {room.closing.outcome}, by {room.closing.by}.", ""]
+        if room.closing.conclusion:
+            lines += _quoted(room.closing.conclusion)
+    return "\n".join(lines) + "\n"
+
+
+def _entry(one: Message) -> str:
+    to = f" → {', '.join(one.to)}" if one.to else ""
+    reply = f" re #{one.reply_to}" if one.reply_to else ""
+    head = f"## #{one.seq} {one.sender}{to} [{one.type}]{reply}"
+    lines = [head, "", f"{answers.timestamp(one.at)}, {one.sender_type}", ""]
+    text = one.content
+    if text is None:
+        lines += ["(erased)", ""]
+    elif isinstance(text, str):
+        lines += _quoted(text)
+    else:
+        lines += _quoted(json.dumps(text, ensure_ascii=False, indent=2))
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> list[str]:
+    """Indented by four: shown as it is, and unable to pass for a heading of ours."""
+    return [*(f"    {line}" for line in text.splitlines() or [""]), ""]

@@ -1,0 +1,118 @@
+"""What may come in: sizes, depth, and values that cannot be stored or read back alike."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar, cast
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+from starlette.requests import Request
+
+from .errors import HttpProblem
+
+MAX_BODY_BYTES = 1024 * 1024
+MAX_BATCH_BODY_BYTES = 16 * 1024 * 1024
+MAX_DEPTH = 64
+MAX_INTEGER = 2**53  # beyond it JSON readers lose digits
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+async def body_as(
+    request: Request, model: type[ModelT], *, max_bytes: int = MAX_BODY_BYTES
+) -> ModelT:
+    """The request's body as a wire model.
+
+    Raises:
+        HttpProblem: Not JSON, too large, too deep, or not of this shape; the sentence names the
+            place.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    raw = await _raw_body(request, max_bytes)
+    # Only for a body: pages of other sites can send one without a preflight as text/plain.
+    if raw and kind != "application/json":
+        raise HttpProblem(
+            "not_json",
+            f"The body's content type is {kind or 'missing'!r}.",
+            "Send JSON with the header Content-Type: application/json.",
+        )
+    try:
+        value = from_json(raw or b"{}", allow_inf_nan=False)
+    except ValueError as error:
+        raise HttpProblem(
+            "malformed", f"The body is not JSON: {error}.", "Send one JSON object in UTF-8."
+        ) from None
+    must_be_plain(value)
+    try:
+        return model.model_validate(value, strict=False, by_name=False)
+    except ValidationError as error:
+        raise HttpProblem("malformed", *_told(error, model)) from None
+
+
+async def _raw_body(request: Request, max_bytes: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > max_bytes:
+            raise HttpProblem(
+                "too_large",
+                f"The body has more than {max_bytes} bytes.",
+                "Send less; put long text into a file and name its path.",
+            )
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def must_be_plain(value: Any) -> None:
+    """Refuse what would not come back as it was sent.
+
+    Raises:
+        HttpProblem: Deeper than `MAX_DEPTH`, an integer beyond 2^53, NUL or lone surrogates.
+    """
+    stack: list[tuple[Any, int]] = [(value, 1)]
+    while stack:
+        one, depth = stack.pop()
+        if depth > MAX_DEPTH:
+            raise HttpProblem(
+                "malformed", f"The JSON is deeper than {MAX_DEPTH} levels.", "Send a flatter one."
+            )
+        match one:
+            case str():
+                _must_be_text(one)
+            case bool() | float() | None:
+                pass
+            case int() if abs(one) > MAX_INTEGER:
+                raise HttpProblem(
+                    "malformed", "An integer is beyond 2^53.", "Send large numbers as strings."
+                )
+            case dict():
+                members = cast("dict[str, Any]", one)
+                stack.extend((key, depth + 1) for key in members)
+                stack.extend((inner, depth + 1) for inner in members.values())
+            case list():
+                stack.extend((inner, depth + 1) for inner in cast("list[Any]", one))
+            case _:
+                pass
+
+
+def _must_be_text(value: str) -> None:
+    if "\x00" in value or any("\ud800" <= char <= "\udfff" for char in value):
+        raise HttpProblem(
+            "malformed",
+            "A text holds NUL or half of a surrogate pair.",
+            "Send valid Unicode text without NUL.",
+        )
+
+
+def _told(error: ValidationError, model: type[BaseModel]) -> tuple[str, str]:
+    """The first mistake in words, without the rejected value, and what to send instead."""
+    first = error.errors(include_url=False, include_input=False, include_context=True)[0]
+    place = ".".join(str(part) for part in first["loc"] if part not in ("str", "list[str]"))
+    known = ", ".join(field.alias or name for name, field in model.model_fields.items())
+    if first["type"] == "extra_forbidden":
+        return f"The field {place!r} is not known here.", f"Known fields: {known}."
+    if first["type"] == "missing":
+        return f"The field {place!r} is missing.", f"Known fields: {known}."
+    where = f"The field {place!r}" if place else "The body"
+    return f"{where} is wrong: {first['msg']}.", f"Known fields: {known}."

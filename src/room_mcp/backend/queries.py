@@ -1,0 +1,131 @@
+"""Reading a URL's query: numbers are checked, clamped where the contract says so, and named."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from starlette.requests import Request
+
+from room_mcp import wire
+
+from .errors import HttpProblem
+from .limits import MAX_INTEGER
+
+
+class Query:
+    """The query of one request; `only` refuses names that the call does not know."""
+
+    def __init__(self, request: Request, only: tuple[str, ...]) -> None:
+        self._params = request.query_params
+        for name in self._params:
+            if name not in only:
+                known = ", ".join(only) or "none"
+                raise HttpProblem(
+                    "malformed",
+                    f"The parameter {name[:50]!r} is not known here.",
+                    f"Known: {known}.",
+                )
+
+    def text(self, name: str) -> str | None:
+        value = self._params.get(name)
+        if value is not None and "\x00" in value:
+            raise HttpProblem("malformed", f"The parameter {name!r} holds NUL.", "Leave it out.")
+        return value
+
+    def cursor(self, name: str) -> int | None:
+        """A seq, 0 or more; None when it is not given."""
+        value = self._params.get(name)
+        if value is None:
+            return None
+        if not (value.isascii() and value.isdigit() and int(value[:20]) <= MAX_INTEGER):
+            raise HttpProblem(
+                "malformed",
+                f"The parameter {name!r} is no cursor.",
+                f"Send a whole number from 0 on, such as {name}=12.",
+            )
+        return int(value)
+
+    def limit(self, default: int, most: int = wire.MAX_LIMIT) -> int:
+        """A page size, clamped to 1 … `most`; the answer says what it became."""
+        value = self._params.get("limit")
+        if value is None:
+            return default
+        try:
+            return max(1, min(int(value[:20]), most))
+        except ValueError:
+            raise HttpProblem(
+                "malformed", "The parameter 'limit' is no number.", f"Send 1 to {most}."
+            ) from None
+
+    def wait_s(self) -> float:
+        """Seconds to wait, clamped to 0 … `MAX_WAIT_S`."""
+        value = self._params.get("wait")
+        if not value:
+            return 0
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = float("nan")
+        if seconds != seconds:
+            raise HttpProblem(
+                "malformed",
+                "The parameter 'wait' is no number.",
+                f"Send 0 to {wire.MAX_WAIT_S} seconds.",
+            )
+        return max(0.0, min(seconds, float(wire.MAX_WAIT_S)))
+
+    def flag(self, name: str, default: bool) -> bool:
+        value = self._params.get(name)
+        return default if value is None else value.lower() not in ("0", "false", "no", "")
+
+    def time(self, name: str) -> datetime | None:
+        value = self._params.get(name)
+        if not value:
+            return None
+        try:
+            at = datetime.fromisoformat(value)
+        except ValueError:
+            raise HttpProblem(
+                "malformed", f"The parameter {name!r} is no time.", "Send the nextCursor as it was."
+            ) from None
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at
+
+    def ids(self, name: str) -> list[str]:
+        """Room ids, separated by commas."""
+        value = self._params.get(name)
+        return [known_id(part) for part in _at_most(value.split(","))] if value else []
+
+    def cursors(self, name: str) -> dict[str, int]:
+        """`id:after` pairs, separated by commas; without `:after` from the start."""
+        found: dict[str, int] = {}
+        for part in _at_most((self._params.get(name) or "").split(",")):
+            room_id, _, after = part.partition(":")
+            if not part:
+                continue
+            if after and not (after.isascii() and after.isdigit()):
+                raise HttpProblem(
+                    "malformed",
+                    f"The parameter {name!r} is not of the form id:after,id:after.",
+                    "Send the last seq that you have behind each id, such as :12.",
+                )
+            found[known_id(room_id)] = min(int(after[:20] or 0), MAX_INTEGER)
+        return found
+
+
+def known_id(value: str) -> str:
+    """A room id as the store spells it; anything else is a room that does not exist."""
+    try:
+        return str(UUID(value))
+    except ValueError:
+        return value[:64]
+
+
+def _at_most(parts: list[str]) -> list[str]:
+    if len(parts) > wire.MAX_UPDATE_ROOMS:
+        raise HttpProblem(
+            "malformed",
+            f"The request names {len(parts)} rooms; at most {wire.MAX_UPDATE_ROOMS} are allowed.",
+            "Ask in several requests.",
+        )
+    return parts

@@ -1,0 +1,1 @@
+"""The MCP side: tools that forward to the REST backend through one client."""

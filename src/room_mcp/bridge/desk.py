@@ -1,0 +1,224 @@
+"""An agent's desk: who it is, which rooms it is in, what it was shown, and what it said last.
+
+Nothing here is the truth about a room; it is what keeps an agent's own calls consistent, so that
+it needs no cursor, repeats no message, and is shown again what a host dropped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from room_mcp import wire
+from room_mcp.addressing import resolve
+from room_mcp.client import RoomsClient
+from room_mcp.failures import BackendRefused
+
+from .keyring import Keyring
+from .names import Names
+
+_TAKEN = ("name_taken", "name_protected")
+MAX_RENAMES = 20
+
+
+@dataclass(slots=True)
+class Call:
+    """One tool call: what was read when it began, and what its answer shows."""
+
+    read: Mapping[str, int]
+    shown: dict[str, int] = field(default_factory=lambda: dict[str, int]())
+    heard: dict[str, int] = field(default_factory=lambda: dict[str, int]())
+
+
+current_call: ContextVar[Call] = ContextVar("current_call")
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    fingerprint: str
+    key: str
+    heard: int
+
+
+class Desk:
+    """The desk of the one agent that a stdio process speaks for.
+
+    Args:
+        where: The backend, in words for people.
+        agent: The exact name, or empty: then it is derived from the host's.
+    """
+
+    def __init__(
+        self,
+        client: RoomsClient,
+        names: Names,
+        keyring_of: Callable[[str], Keyring],
+        *,
+        where: str,
+        agent: str = "",
+    ) -> None:
+        self.client = client
+        self.where = where
+        self._names = names
+        self._keyring_of = keyring_of
+        self._explicit = agent
+        self._keyring: Keyring | None = None
+        self._rooms: dict[str, str] = {}  # room id → name, of the rooms this agent is in
+        self._ids: dict[str, str] = {}  # what the model called a room → its id
+        self._shown: dict[str, int] = {}  # room id → what complete answers showed
+        self._heard: dict[str, int] = {}  # the same, of what others said
+        self._attempts: dict[str, _Attempt] = {}
+        self._knows_rooms = False
+
+    # ---- calls --------------------------------------------------------------------------------
+
+    def begin(self) -> Call:
+        """A call arrived: what complete answers showed until now counts as read from here on."""
+        return Call(read=dict(self._shown))
+
+    def complete(self, call: Call) -> None:
+        """The call's answer goes out whole; a cancelled call never comes here."""
+        _raise(self._shown, call.shown)
+        _raise(self._heard, call.heard)
+
+    def ack(self, room_id: str) -> int:
+        return current_call.get().read.get(room_id, 0)
+
+    def show(self, room_id: str, seq: int, *, of_others: bool = True) -> None:
+        """This call's answer shows the room up to `seq`."""
+        call = current_call.get()
+        _raise(call.shown, {room_id: seq})
+        if of_others:
+            _raise(call.heard, {room_id: seq})
+
+    # ---- who ----------------------------------------------------------------------------------
+
+    def likely_name(self, derived: str) -> str:
+        return self._names.likely(self._explicit or derived)
+
+    def hold_name(self, derived: str) -> str:
+        """The name that this process speaks under, held from now on; raises NameHeld."""
+        name = self._names.hold(self._explicit or derived, exact=bool(self._explicit))
+        if self._keyring is None:
+            self._keyring = self._keyring_of(name)
+        return name
+
+    def key(self, room_id: str) -> str:
+        return self._keyring.member_key(room_id) if self._keyring else ""
+
+    def owner_key(self, room_id: str) -> str:
+        return self._keyring.owner_key(room_id) if self._keyring else ""
+
+    # ---- rooms --------------------------------------------------------------------------------
+
+    async def room_id(self, room: str) -> str:
+        """The id of what the model calls a room; one request the first time, then none."""
+        known = self._ids.get(room)
+        if known is None:
+            known = (await resolve(self.client, room)).id
+            self._ids[room] = known
+        return known
+
+    def forget(self, room: str) -> None:
+        """The name may mean another room by now."""
+        self._ids.pop(room, None)
+
+    async def listed(self, query: str, closed: bool, derived: str) -> wire.Directory:
+        """The directory as this agent sees it."""
+        you = self.likely_name(derived)
+        return await self.client.rooms(query=query, member=you, closed=closed, read=self._read())
+
+    def _read(self) -> Mapping[str, int]:
+        """What this call's arrival acknowledges, for counting what is unread."""
+        return current_call.get().read
+
+    async def mail_besides(self, shown: str | None) -> list[wire.Room]:
+        """This agent's other rooms with unread messages.
+
+        Asks nothing while the agent is known to be in no other room.
+        """
+        you = self._names.held
+        others = [id for id in self._rooms if id != shown]
+        if you is None or (self._knows_rooms and not others):
+            return []
+        rooms = await self.my_rooms(you)
+        return [room for room in rooms if room.unread and room.id != shown]
+
+    def is_in(self, room_id: str) -> bool:
+        return room_id in self._rooms
+
+    async def my_rooms(self, you: str) -> list[wire.Room]:
+        """The rooms that this agent is in, with unread counts; the latest changed first."""
+        if self._keyring is not None and self._keyring.is_kept:
+            ids = list(dict.fromkeys([*self._rooms, *self._keyring.room_ids]))
+            found = (
+                (await self.client.rooms(member=you, ids=ids, read=self._read())).rooms
+                if ids
+                else []
+            )
+        else:
+            found = (await self.client.rooms(member=you, mine=True, read=self._read())).rooms
+        mine = [room for room in found if you in room.members]
+        self._rooms = {room.id: room.name for room in mine if room.lifecycle != "closed"}
+        self._knows_rooms = True
+        return mine
+
+    async def row(self, room_id: str, you: str) -> wire.Room | None:
+        """One room as this agent sees it, or None when it is gone."""
+        found = (await self.client.rooms(member=you, ids=[room_id], read=self._read())).rooms
+        return found[0] if found else None
+
+    async def create(self, name: str, purpose: str, derived: str) -> tuple[wire.RoomCreated, str]:
+        """Open a room, or find the open one of that name. The room and our name."""
+        you = self.hold_name(derived)
+        room = await self.client.create_room(name, purpose=purpose, sender=you, reuse=True)
+        self._ids[name] = room.id
+        if room.owner_key and self._keyring is not None:
+            self._keyring.keep(room.id, owner=room.owner_key)
+        return room, you
+
+    async def join(self, room_id: str, derived: str) -> wire.Joined:
+        """Become a member under our name, or come back; a derived name that is taken counts up."""
+        you = self.hold_name(derived)
+        protect = self._keyring is not None and self._keyring.is_kept
+        for above in range(1, MAX_RENAMES):
+            try:
+                joined = await self.client.join(
+                    room_id, you, key=self.key(room_id), protect=protect
+                )
+            except BackendRefused as error:
+                if error.code not in _TAKEN or self._explicit or self._rooms:
+                    raise
+                self._names.release()
+                you = self._names.hold(derived, exact=False, above=above)
+                self._keyring = self._keyring_of(you)
+                continue
+            if self._keyring is not None:
+                self._keyring.keep(room_id, member=joined.agent_key)
+            self._rooms[room_id] = joined.room.name
+            return joined
+        raise BackendRefused(409, {"code": "name_taken", "detail": f"{you!r} is taken."})
+
+    # ---- messages -----------------------------------------------------------------------------
+
+    def key_for(self, room_id: str, message: dict[str, Any]) -> str:
+        """The idempotency key of a message: a call repeated with nothing seen in between has
+        the key of the first, so that a host's time-out doubles nothing."""
+        text = json.dumps(message, sort_keys=True, ensure_ascii=False)
+        fingerprint = hashlib.sha256(text.encode()).hexdigest()
+        heard = self._heard.get(room_id, 0)
+        last = self._attempts.get(room_id)
+        if last is None or last.fingerprint != fingerprint or last.heard != heard:
+            last = _Attempt(fingerprint, str(uuid.uuid4()), heard)
+            self._attempts[room_id] = last
+        return last.key
+
+
+def _raise(marks: dict[str, int], to: Mapping[str, int]) -> None:
+    for room_id, seq in to.items():
+        marks[room_id] = max(seq, marks.get(room_id, 0))

@@ -1,0 +1,59 @@
+"""Member and owner keys of a shared server, kept in `<home>/keys/`, never in a model's context."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any, cast
+
+
+class Keyring:
+    """The keys of one agent on one server. Embedded rooms need none: `url` is empty then."""
+
+    def __init__(self, home: Path, url: str, agent: str) -> None:
+        who = hashlib.sha256(f"{url}\n{agent}".encode()).hexdigest()[:32]
+        self._file = home / "keys" / f"{who}.json" if url else None
+        self._rooms: dict[str, dict[str, str]] = self._read()
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether there is a server that asks for keys at all."""
+        return self._file is not None
+
+    @property
+    def room_ids(self) -> list[str]:
+        """The rooms that keys are kept for, the latest last."""
+        return list(self._rooms)
+
+    def member_key(self, room_id: str) -> str:
+        return self._rooms.get(room_id, {}).get("member", "")
+
+    def owner_key(self, room_id: str) -> str:
+        return self._rooms.get(room_id, {}).get("owner", "")
+
+    def keep(self, room_id: str, *, member: str | None = None, owner: str | None = None) -> None:
+        """Remember keys of a room; a restarted process speaks on under the same name."""
+        if self._file is None:
+            return
+        kept = self._rooms.setdefault(room_id, {})
+        if member:
+            kept["member"] = member
+        if owner:
+            kept["owner"] = owner
+        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        temporary = self._file.with_suffix(f".{os.getpid()}")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(self._rooms, file)
+        temporary.replace(self._file)
+
+    def _read(self) -> dict[str, dict[str, str]]:
+        if self._file is None:
+            return {}
+        try:
+            known: Any = json.loads(self._file.read_text("utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return cast("dict[str, dict[str, str]]", known) if isinstance(known, dict) else {}

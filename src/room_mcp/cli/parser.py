@@ -1,0 +1,332 @@
+"""Every command with its options. Importing this imports nothing heavy; a command does when run."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Sequence
+
+import room_mcp
+
+from . import acting, doctor, following, install, reading, serving
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8750
+MAX_PORT = 65_535
+SHOWN_MESSAGES = 50
+SHOWN_HITS = 20
+
+DESCRIPTION = """\
+Rooms where AI agents talk. Without a command this is the MCP server that a host starts, speaking
+over stdin and stdout; `room-mcp install` registers it with the hosts on this machine."""
+
+EPILOG = """\
+ROOM is a room's name, its id, or the beginning of its id.
+Exit code: 0 done, 1 failed or refused, 2 wrong use, 3 a wait that ran out, 130 interrupted."""
+
+Commands = argparse._SubParsersAction  # pyright: ignore[reportPrivateUsage]  # argparse has no public name for it
+Run = Callable[[argparse.Namespace], int]
+
+
+def parsed(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line; `run` is what to do. Wrong use and --help end the process."""
+    parser = build()
+    args, rest = parser.parse_known_args(argv)
+    if rest and not _taken(args, rest):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return args
+
+
+def build() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="room-mcp",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"room-mcp {room_mcp.__version__}")
+    server = parser.add_argument_group("MCP server (without a command)")
+    server.add_argument("--agent", metavar="NAME", help="the name this agent speaks under")
+    server.add_argument(
+        "--max-wait",
+        metavar="SECONDS",
+        type=_seconds,
+        help="the longest that wait_for_messages blocks; by default what the host allows",
+    )
+    server.add_argument(
+        "--transport", metavar="KIND", default="stdio", help="stdio, the only one in this version"
+    )
+    parser.set_defaults(run=serving.stdio)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    for add in (
+        _add_rooms,
+        _add_create,
+        _add_send,
+        _add_history,
+        _add_wait,
+        _add_watch,
+        _add_close,
+        _add_search,
+        _add_export,
+        _add_serve,
+        install.add_parser,
+        _add_demo,
+        _add_doctor,
+        _add_version,
+    ):
+        add(commands)
+    return parser
+
+
+def _taken(args: argparse.Namespace, rest: list[str]) -> bool:
+    """Give late words to the argument that may stand last; False when they are none.
+
+    argparse before 3.13 settles an optional argument as soon as an option follows the ones before
+    it, and does not know the word in `send ROOM --type question WORD` any more.
+    """
+    name = getattr(args, "last", None)
+    if name is None or any(word.startswith("-") and word != "-" for word in rest):
+        return False
+    known = getattr(args, name)
+    if isinstance(known, list):
+        known += rest
+        return True
+    if known is not None or len(rest) > 1:
+        return False
+    setattr(args, name, rest[0])
+    return True
+
+
+# ---- reading ------------------------------------------------------------------------------------
+
+
+def _add_rooms(commands: Commands[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands, "rooms", "list rooms, the latest changed first", reading.list_rooms
+    )
+    parser.add_argument("query", nargs="?", default="", metavar="QUERY", help="a part of the name")
+    parser.add_argument("--all", action="store_true", help="closed rooms too")
+    _add_json(parser)
+
+
+def _add_history(commands: Commands[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "history", "show messages of a room", reading.history)
+    _add_room(parser)
+    parser.add_argument(
+        "--limit",
+        metavar="N",
+        type=_count,
+        default=SHOWN_MESSAGES,
+        help=f"at most so many, up to 500 (default {SHOWN_MESSAGES}, the newest)",
+    )
+    parser.add_argument("--after", metavar="SEQ", type=_seq, help="the first ones after this")
+    parser.add_argument("--before", metavar="SEQ", type=_seq, help="the last ones before this")
+    _add_json(parser)
+
+
+def _add_search(commands: Commands[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "search", "find messages that hold every word", reading.search)
+    parser.add_argument("words", nargs="+", metavar="WORD", help="all of them must be there")
+    parser.add_argument("--room", metavar="ROOM", help="only in this room")
+    _add_json(parser)
+    parser.set_defaults(last="words")
+
+
+def _add_export(commands: Commands[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "export", "write a whole room out", reading.export)
+    _add_room(parser)
+    parser.add_argument(
+        "--format", choices=("md", "jsonl"), default="md", help="for people, or for programs"
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", help="instead of stdout; not overwritten")
+
+
+def _add_wait(commands: Commands[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands,
+        "wait",
+        "block until something new is said, and show it",
+        following.wait,
+        "With a name (--as or ROOM_MCP_AGENT) that is in the room, what that member has not read "
+        "counts as new, and its own messages do not. Otherwise new is what comes from now on.",
+    )
+    parser.add_argument("room", nargs="?", metavar="ROOM", help="by default all open rooms")
+    parser.add_argument(
+        "--timeout", metavar="SECONDS", type=_seconds, help="then end with exit code 3"
+    )
+    parser.add_argument("--after", metavar="SEQ", type=_seq, help="new is what came after this")
+    _add_speaker(parser)
+    _add_json(parser)
+
+
+def _add_watch(commands: Commands[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands,
+        "watch",
+        "follow a room, or all rooms, until Ctrl-C",
+        following.watch,
+        "One room: its newest messages, then each as it comes, until the room closes. "
+        "All rooms: from now on, and rooms that are opened meanwhile.",
+    )
+    parser.add_argument("room", nargs="?", metavar="ROOM", help="by default all open rooms")
+    parser.add_argument(
+        "--format",
+        choices=("line", "json"),
+        default="line",
+        help="for people, or one JSON object a line",
+    )
+    parser.add_argument(
+        "--mentions", metavar="NAME", help="only what mentions or addresses this name"
+    )
+
+
+# ---- acting -------------------------------------------------------------------------------------
+
+
+def _add_create(commands: Commands[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands,
+        "create",
+        "open a room",
+        acting.create,
+        "An open room of that name is used again, never doubled.",
+    )
+    parser.add_argument("name", metavar="NAME", help="one line of at most 100 characters")
+    parser.add_argument("--purpose", metavar="TEXT", default="", help="what the room is for")
+    _add_speaker(parser)
+    _add_json(parser)
+
+
+def _add_send(commands: Commands[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "send", "say something in a room", acting.send)
+    _add_room(parser)
+    parser.add_argument(
+        "text", nargs="?", metavar="TEXT", help="- or nothing reads it from the input"
+    )
+    parser.add_argument("--type", metavar="TYPE", help="question, answer, decision … (note)")
+    parser.add_argument(
+        "--to", metavar="NAME", action="append", default=[], help="address it; may be repeated"
+    )
+    parser.add_argument("--reply-to", metavar="SEQ", type=_seq, help="the message it answers")
+    parser.add_argument("--body", metavar="JSON", help="an object instead of a text")
+    parser.add_argument(
+        "--human", action="store_true", help="a person types this; only at a terminal"
+    )
+    _add_speaker(parser)
+    _add_json(parser)
+    parser.set_defaults(last="text")
+
+
+def _add_close(commands: Commands[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "close", "end a room", acting.close)
+    _add_room(parser)
+    parser.add_argument(
+        "conclusion", nargs="?", metavar="CONCLUSION", help="what a late reader sees first"
+    )
+    _add_speaker(parser)
+    _add_json(parser)
+    parser.set_defaults(last="conclusion")
+
+
+# ---- the rest -----------------------------------------------------------------------------------
+
+
+def _add_serve(commands: Commands[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands,
+        "serve",
+        "serve the rooms of this machine over HTTP",
+        serving.serve,
+        "The first line on stdout is the server's address.",
+    )
+    parser.add_argument(
+        "--host", default=DEFAULT_HOST, help=f"this machine only (default {DEFAULT_HOST})"
+    )
+    parser.add_argument(
+        "--port",
+        type=_port,
+        default=DEFAULT_PORT,
+        help=f"0 picks a free one (default {DEFAULT_PORT})",
+    )
+    parser.add_argument("--store", metavar="PATH", help="the file of the rooms")
+
+
+def _add_demo(commands: Commands[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "demo", "see a room at work, in a minute", serving.demo)
+    parser.add_argument("name", nargs="?", default="review", metavar="NAME", help="which one")
+
+
+def _add_doctor(commands: Commands[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "doctor", "check this installation", doctor.run)
+    _add_json(parser)
+
+
+def _add_version(commands: Commands[argparse.ArgumentParser]) -> None:
+    _command(commands, "version", "say which version this is", serving.version)
+
+
+def _command(
+    commands: Commands[argparse.ArgumentParser], name: str, help: str, run: Run, more: str = ""
+) -> argparse.ArgumentParser:
+    sentence = f"{help[0].upper()}{help[1:]}."
+    parser = commands.add_parser(
+        name, help=help, description=f"{sentence} {more}".strip(), allow_abbrev=False
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_room(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("room", metavar="ROOM", help="its name, id or beginning of the id")
+
+
+def _add_speaker(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--as",
+        dest="speaker",
+        metavar="NAME",
+        help="who speaks; by default ROOM_MCP_AGENT or your user name",
+    )
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="answer as JSON, for scripts")
+
+
+# ---- values -------------------------------------------------------------------------------------
+
+
+def _seconds(text: str) -> float:
+    seconds = _number(text)
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return seconds
+
+
+def _seq(text: str) -> int:
+    digits = text.removeprefix("#")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 15):
+        raise argparse.ArgumentTypeError(f"{text!r} is no message number, such as 12 or #12")
+    return int(digits)
+
+
+def _count(text: str) -> int:
+    count = _number(text)
+    if not (1 <= count <= 500 and count == int(count)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 500")
+    return int(count)
+
+
+def _port(text: str) -> int:
+    port = _number(text)
+    if not (0 <= port <= MAX_PORT and port == int(port)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port, 0 to {MAX_PORT}")
+    return int(port)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

@@ -1,0 +1,120 @@
+"""Every way in which a room says no.
+
+A refusal changes nothing. `code` is for programs, `detail` says what was wrong,
+`advice` says what to do instead, `facts` are fields a program may want.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class Refusal(Exception):
+    """The root of all refusals; raised by the rules, translated once by the backend."""
+
+    code: ClassVar[str] = "refused"
+    advice: str = ""
+
+    def __init__(self, detail: str, *, advice: str | None = None, **facts: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.facts: Mapping[str, Any] = facts
+        if advice is not None:
+            self.advice = advice
+
+
+class Malformed(Refusal):
+    """The request cannot mean anything here: wrong shape, bad name, impossible number."""
+
+    code = "malformed"
+
+
+class NotYetKnown(Refusal):
+    """The request asks for something that this version does not know."""
+
+    code = "malformed"
+
+
+class TooLarge(Refusal):
+    """One message is larger than a message may be."""
+
+    code = "too_large"
+    advice = "Send a shorter message; put long text into a file and name its path."
+
+
+class RoomNotFound(Refusal):
+    """No room has this id, or the caller may not know it."""
+
+    code = "room_not_found"
+    advice = "List the rooms, or create one."
+
+
+class NotAMember(Refusal):
+    """The act needs a member, and the name has not joined."""
+
+    code = "not_a_member"
+    advice = "Join the room first."
+
+
+class NameTaken(Refusal):
+    """Another caller speaks under this name in this room."""
+
+    code = "name_taken"
+    advice = "Join under another name."
+
+
+class NameProtected(Refusal):
+    """The name is bound to a key, and the caller did not show it."""
+
+    code = "name_protected"
+    advice = "Send the member key that the join answer gave, or join under another name."
+
+
+class NotTheOwner(Refusal):
+    """Only whoever holds the room's owner key may do this."""
+
+    code = "not_the_owner"
+    advice = "Send the ownerKey that the creation answer gave."
+
+
+class RoomClosed(Refusal):
+    """The conversation has ended, whatever anybody wants to say next."""
+
+    code = "room_closed"
+    advice = "It is over: send nothing more here, and report the outcome to your user."
+
+
+class RoomPaused(Refusal):
+    """The owner holds the conversation."""
+
+    code = "room_paused"
+    advice = "Wait: the room wakes you when it goes on."
+
+
+class RoomFull(Refusal):
+    """The room holds all the bytes or members that it may."""
+
+    code = "room_full"
+    advice = "End this room with a decision, and go on in a new one."
+
+
+class SeqMismatch(Refusal):
+    """Somebody spoke since the caller last read, and he asked to be told so."""
+
+    code = "if_last_seq"
+    advice = "Read the new messages, then decide again."
+
+
+class CursorAhead(Refusal):
+    """The cursor is beyond the room's last message: the store was restored or erased."""
+
+    code = "cursor_ahead"
+    advice = "Read again from after=0."
+
+
+class KeyReused(Refusal):
+    """The idempotency key already stands for a different message."""
+
+    code = "key_reused"
+    advice = "Use a new idempotency key for a new message."

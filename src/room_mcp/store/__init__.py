@@ -1,0 +1,1 @@
+"""Where rooms are kept: one interface, one file per engine."""

@@ -1,0 +1,52 @@
+"""Finds the engine for a store's address."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+from .interface import Store, StoreUnavailable
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+)://")  # two letters at least: C:// is a drive
+
+
+def open_store(target: str | Path) -> Store:
+    """The store at a path or `sqlite:///path`; nothing is touched before its `open`.
+
+    Raises:
+        StoreUnavailable: No engine of this version knows such an address.
+    """
+    address = str(target)
+    scheme = _SCHEME.match(address)
+    if scheme is None:
+        return _sqlite(Path(address))
+    kind = scheme[1].lower()
+    if kind == "sqlite":
+        return _sqlite(_path_in(address))
+    if kind in ("postgres", "postgresql"):
+        raise StoreUnavailable(
+            "This version does not know PostgreSQL stores yet.",
+            advice="Name a file: a path, or sqlite:///path/to/rooms.db",
+        )
+    raise StoreUnavailable(
+        f"No store is known for addresses that begin with {kind}://.",
+        advice="Name a file: a path, or sqlite:///path/to/rooms.db",
+    )
+
+
+def _path_in(address: str) -> Path:
+    """`sqlite:///rel/path` and `sqlite:////abs/path`, as SQLAlchemy reads them."""
+    rest = address[len("sqlite://") :]
+    if not rest.startswith("/") or len(rest) == 1:
+        raise StoreUnavailable(
+            "The address names no file.", advice="Write sqlite:///path/to/rooms.db"
+        )
+    return Path(unquote(rest[1:]))
+
+
+def _sqlite(path: Path) -> Store:
+    # Late: apsw is a library to load, and other engines do without it.
+    from .sqlite import SqliteStore
+
+    return SqliteStore(path.expanduser())

@@ -1,0 +1,263 @@
+"""What is read from the database; every function runs inside one read transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from room_mcp.rooms import Room, skeleton
+from room_mcp.rooms.refusals import RoomNotFound
+
+from ..codec import micros, moment, room_from, to_json
+from ..interface import MAX_PAGE_MESSAGES, MAX_SCANNED, Head, Hit, Listed, Page
+from ..tokens import MIN_PREFIX_CHARS, tokens
+from .cache import Kept, RoomCache
+from .connection import Database, SqlValue
+from .rows import key_of, messages_where
+
+
+def rooms(db: Database, cache: RoomCache, room_ids: Collection[str]) -> dict[str, Kept]:
+    """The rooms that exist among these ids."""
+    found = db.value(
+        "SELECT json_group_array(json_array(id, no, rev)) FROM rooms"
+        " WHERE id IN (SELECT value FROM json_each(?)) AND lifecycle <> 'deleted'",
+        (to_json(list(room_ids)),),
+    )
+    return {id: _kept(db, cache, id, no, rev) for id, no, rev in json.loads(str(found))}
+
+
+def room(db: Database, cache: RoomCache, room_id: str) -> Kept:
+    """Raises RoomNotFound."""
+    row = db.row("SELECT no, rev FROM rooms WHERE id = ? AND lifecycle <> 'deleted'", (room_id,))
+    if row is None:
+        raise RoomNotFound("No room has this id.")
+    return _kept(db, cache, room_id, *row)
+
+
+def _kept(db: Database, cache: RoomCache, id: str, no: int, rev: int) -> Kept:
+    kept = cache.get(id)
+    if kept is None or kept.rev != rev:
+        state = db.value("SELECT state FROM rooms WHERE no = ?", (no,))
+        kept = Kept(no, rev, room_from(id, str(state)))
+        cache.put(kept)
+    return kept
+
+
+def heads(db: Database, cache: RoomCache, room_ids: Collection[str]) -> dict[str, Head]:
+    found = rooms(db, cache, room_ids)
+    return {
+        id: Head(found[id].room.last_seq, found[id].room) if id in found else Head(0, None)
+        for id in room_ids
+    }
+
+
+# ---- messages -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PageWanted:
+    """The arguments of `Store.read`."""
+
+    after: int | None
+    before: int | None
+    limit: int
+    max_bytes: int
+    sender: str | None
+    type: str | None
+
+
+def read(db: Database, cache: RoomCache, room_id: str, wanted: PageWanted) -> Page:
+    """A page of messages, as `Store.read` promises it."""
+    no, _, room_now = room(db, cache, room_id)
+    forward = wanted.after is not None
+    low = 1 + max(wanted.after or 0, 0) if forward else 1
+    high = room_now.last_seq
+    if wanted.before is not None:
+        high = min(high, wanted.before - 1)
+    if low > high:
+        return Page((), None, None, has_more=False)
+    filtered = wanted.sender is not None or wanted.type is not None
+    if filtered:
+        low, high = _scanned(low, high, forward)
+    condition, names = _condition(db, no, wanted)
+    limit = max(1, min(wanted.limit, MAX_PAGE_MESSAGES))
+    picked = _picked(db, no, low, high, condition, names, forward=forward, limit=limit)
+    kept = _within(picked, wanted.max_bytes)
+    if not filtered or len(kept) < len(picked) or len(picked) == limit:
+        # The page ends at its last message, not at the end of what could be looked at.
+        low, high = (low, kept[-1]) if forward else (kept[-1], high)
+    messages = messages_where(
+        db,
+        room_id,
+        f"key BETWEEN :low AND :high {condition}",
+        {"low": key_of(no, low), "high": key_of(no, high), **names},
+    )
+    end = room_now.last_seq if wanted.before is None else min(room_now.last_seq, wanted.before - 1)
+    has_more = high < end if forward else low > 1
+    return Page(tuple(messages), low, high, has_more)
+
+
+def _scanned(low: int, high: int, forward: bool) -> tuple[int, int]:
+    """The part of a stretch that one filtered page looks at."""
+    if forward:
+        return low, min(high, low + MAX_SCANNED - 1)
+    return max(low, high - MAX_SCANNED + 1), high
+
+
+def _condition(db: Database, no: int, wanted: PageWanted) -> tuple[str, dict[str, SqlValue]]:
+    """The filters as SQL; a sender is known by any spelling of his name."""
+    condition = ""
+    names: dict[str, SqlValue] = {}
+    if wanted.sender is not None:
+        condition += " AND sender = :sender"
+        row = db.row(
+            "SELECT name FROM members WHERE room_no = ? AND skeleton = ?",
+            (no, skeleton(wanted.sender)),
+        )
+        names["sender"] = wanted.sender if row is None else row[0]
+    if wanted.type is not None:
+        condition += " AND type = :type"
+        names["type"] = wanted.type
+    return condition, names
+
+
+def _picked(
+    db: Database,
+    no: int,
+    low: int,
+    high: int,
+    condition: str,
+    names: dict[str, SqlValue],
+    *,
+    forward: bool,
+    limit: int,
+) -> list[tuple[int, int]]:
+    """Seq and size of the messages of a page, in the direction of reading."""
+    found = db.value(
+        "SELECT json_group_array(json_array(seq, size)) FROM ("
+        "SELECT key & 0xffffffff AS seq, coalesce(octet_length(content), 0) AS size"
+        f" FROM messages WHERE key BETWEEN :low AND :high {condition}"
+        f" ORDER BY key {'ASC' if forward else 'DESC'} LIMIT :limit)",
+        {"low": key_of(no, low), "high": key_of(no, high), "limit": limit, **names},
+    )
+    pairs: list[tuple[int, int]] = [(seq, size) for seq, size in json.loads(str(found))]
+    return sorted(pairs, reverse=not forward)
+
+
+def _within(picked: list[tuple[int, int]], max_bytes: int) -> list[int]:
+    """The seqs that fit; the first always does."""
+    kept: list[int] = []
+    total = 0
+    for seq, size in picked:
+        total += size
+        if kept and total > max_bytes:
+            break
+        kept.append(seq)
+    return kept
+
+
+def seq_at(
+    db: Database,
+    cache: RoomCache,
+    room_id: str,
+    at: datetime | None,
+    message_id: str | None,
+) -> int:
+    no, _, room_now = room(db, cache, room_id)
+    if message_id is not None:
+        row = db.row(
+            "SELECT key & 0xffffffff FROM messages WHERE id = ? AND key BETWEEN ? AND ?",
+            (message_id, key_of(no, 0), key_of(no, room_now.last_seq)),
+        )
+        return 0 if row is None else int(row[0])
+    if at is None:
+        return 0
+    # Times never go back within a room, and its numbers have no gaps.
+    low, high, wanted = 0, room_now.last_seq, micros(at)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if db.value("SELECT at FROM messages WHERE key = ?", (key_of(no, middle),)) <= wanted:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+# ---- across rooms -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The arguments of `Store.directory`."""
+
+    query: str
+    member: str | None
+    include_closed: bool
+    listed_only: bool
+    before: datetime | None
+    limit: int
+
+
+def directory(db: Database, cache: RoomCache, wanted: Listing) -> list[Listed]:
+    conditions = ["lifecycle <> 'deleted'"]
+    names: dict[str, SqlValue] = {"limit": max(0, wanted.limit)}
+    if not wanted.include_closed:
+        conditions.append("lifecycle <> 'closed'")
+    if wanted.member is not None:
+        conditions.append("no IN (SELECT room_no FROM members WHERE skeleton = :member AND active)")
+        names["member"] = skeleton(wanted.member)
+    elif wanted.listed_only:
+        conditions.append("listed")
+    if wanted.query:
+        conditions.append("(instr(searchable, :query) OR substr(id, 1, length(:query)) = :query)")
+        names["query"] = skeleton(wanted.query)
+    if wanted.before is not None:
+        conditions.append("updated_at < :before")
+        names["before"] = micros(wanted.before)
+    rows = db.rows(
+        f"SELECT id, no, rev, updated_at FROM rooms WHERE {' AND '.join(conditions)}"
+        " ORDER BY updated_at DESC, no DESC LIMIT :limit",
+        names,
+    )
+    return [
+        Listed(_kept(db, cache, id, no, rev).room, moment(updated_at))
+        for id, no, rev, updated_at in rows
+    ]
+
+
+def directory_version(db: Database) -> int:
+    return int(db.value("SELECT coalesce(max(dir_rev), 0) FROM rooms"))
+
+
+def search(
+    db: Database, cache: RoomCache, query: str, room_ids: Collection[str], limit: int
+) -> list[Hit]:
+    match = _match(query)
+    if not match:
+        return []
+    found = rooms(db, cache, room_ids)
+    keys: list[tuple[int, int, Room]] = []  # time, key, room
+    for kept in found.values():
+        # A room's messages are a range of rowids, and the index goes straight to it.
+        rows = db.rows(
+            "SELECT m.at, m.key FROM (SELECT rowid AS key FROM words WHERE words MATCH ?"
+            " AND rowid BETWEEN ? AND ? ORDER BY rowid DESC LIMIT ?) AS hit"
+            " JOIN messages AS m ON m.key = hit.key",
+            (match, key_of(kept.no, 0), key_of(kept.no, kept.room.last_seq), limit),
+        )
+        keys += [(at, key, kept.room) for at, key in rows]
+    newest = sorted(keys, key=lambda one: one[:2], reverse=True)[:limit]
+    return [
+        Hit(where, messages_where(db, where.id, "key = :key", {"key": key})[0])
+        for _, key, where in newest
+    ]
+
+
+def _match(query: str) -> str:
+    """The query for the index: every token quoted, all wanted, the last as a beginning too."""
+    wanted: list[str] = [f'"{token}"' for token in tokens(query)]
+    if wanted and (len(wanted[-1]) - 2 >= MIN_PREFIX_CHARS or not wanted[-1].isascii()):
+        wanted[-1] += "*"
+    return " ".join(wanted)

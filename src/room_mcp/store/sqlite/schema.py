@@ -1,0 +1,198 @@
+"""Opens the database file: the folder, the file, the checks, the migrations."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+
+import apsw
+
+from ..interface import StoreError, StoreUnavailable
+from . import connection
+from .connection import Database
+from .file_lock import FileLock
+
+MOUNTS = Path("/proc/self/mountinfo")  # Linux; elsewhere only the answer to WAL tells
+
+# WAL keeps its index in memory that all processes map; these file systems do not share it, or
+# lie about locks. Local FUSE file systems (fuseblk, fuse.ntfs-3g) are fine.
+_NETWORK = frozenset(
+    (
+        *("nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "gpfs"),
+        *("glusterfs", "ncpfs", "beegfs", "orangefs", "fuse.sshfs", "fuse.rclone", "fuse.s3fs"),
+        *("fuse.gcsfuse", "fuse.glusterfs", "fuse.ceph", "fuse.cephfs", "fuse.davfs"),
+        *("fuse.curlftpfs", "fuse.smbnetfs", "fuse.goofys", "fuse.blobfuse", "fuse.moosefs"),
+    )
+)
+
+_ELSEWHERE = "Keep the store on a local disk (ROOM_MCP_HOME), or set ROOM_MCP_URL to a server."
+
+
+class Opened(NamedTuple):
+    """`epoch` names this copy of the store."""
+
+    db: Database
+    epoch: str
+
+
+def prepare_folder(path: Path) -> None:
+    """Make the folder for the store, for its owner alone.
+
+    Raises:
+        StoreUnavailable: It cannot be made, or lies on a network file system.
+    """
+    folder = path.parent
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        for one in reversed(missing):
+            one.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise StoreUnavailable(
+            f"The folder {folder} cannot be made: {error.strerror}.",
+            advice="Make it yourself, or name another file (ROOM_MCP_HOME, --store).",
+        ) from error
+    kind = _file_system(folder)
+    if kind in _NETWORK:
+        raise StoreUnavailable(
+            f"{folder} is on a network file system ({kind}); processes that share a store "
+            "there can corrupt it.",
+            advice=_ELSEWHERE,
+        )
+
+
+def lock_beside(path: Path) -> FileLock:
+    """The lock of the store in this file."""
+    try:
+        return FileLock(path.with_name(path.name + ".lock"))
+    except OSError as error:
+        raise StoreUnavailable(
+            f"The folder {path.parent} cannot be written: {error.strerror}.",
+            advice="Check its permissions, or name another file (ROOM_MCP_HOME, --store).",
+        ) from error
+
+
+def open_locked(path: Path) -> Opened:
+    """The writer's connection to a store that is up to date; the caller holds the file lock.
+
+    Raises:
+        StoreUnavailable, StoreBusy: With advice.
+    """
+    try:
+        _create_file(path)
+        db = connection.connect_writer(path)
+    except apsw.Error as error:
+        raise connection.trouble(error, path) from error
+    try:
+        _use_wal(db, path)
+        _migrate(db, path)
+        # What a crashed process wrote but did not sync must be safe before anybody is told of it.
+        db.checkpoint(emptying=False)
+        epoch = db.value("SELECT value FROM meta WHERE name = 'epoch'")
+    except apsw.Error as error:
+        db.close()
+        raise connection.trouble(error, path) from error
+    except StoreError:
+        db.close()
+        raise
+    return Opened(db, str(epoch))
+
+
+def _create_file(path: Path) -> None:
+    """Make the file readable by its owner only. An existing file is never opened here."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise StoreUnavailable(
+            f"{path} cannot be made: {error.strerror}.",
+            advice="Check the folder's permissions, or name another file.",
+        ) from error
+
+
+def _use_wal(db: Database, path: Path) -> None:
+    answer = db.pragma("journal_mode", "WAL")
+    if answer != "wal":
+        raise StoreUnavailable(
+            f"The disk with {path} does not let processes share a database "
+            f"(journal mode {answer}).",
+            advice=_ELSEWHERE,
+        )
+
+
+def _migrate(db: Database, path: Path) -> None:
+    """Run the migrations that the file has not seen, all or none."""
+    version = _version(db, path)
+    scripts = _scripts()
+    newest = max(scripts)
+    if version > newest:
+        raise StoreUnavailable(
+            f"{path} was written by a newer room-mcp (schema {version}; this one knows {newest}).",
+            advice="Upgrade room-mcp: pip install --upgrade room-mcp",
+        )
+    if version == newest:
+        return
+    db.run("BEGIN IMMEDIATE")
+    for number in range(version + 1, newest + 1):
+        db.run(scripts[number])
+    db.run("INSERT OR REPLACE INTO meta VALUES ('schema', ?)", (str(newest),))
+    db.run("COMMIT")
+
+
+def _version(db: Database, path: Path) -> int:
+    """The schema's number; a new file gets its `meta` table here and has 0."""
+    tables = {name for (name,) in db.rows("SELECT name FROM sqlite_schema")}
+    if "meta" in tables:
+        return int(db.value("SELECT value FROM meta WHERE name = 'schema'"))
+    if tables:
+        raise StoreUnavailable(
+            f"{path} is the database of another program.",
+            advice="Name another file (ROOM_MCP_STORE, --store).",
+        )
+    db.run("BEGIN IMMEDIATE")
+    db.run("CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID")
+    db.run("INSERT INTO meta VALUES ('schema', '0'), ('epoch', ?)", (secrets.token_hex(4),))
+    db.run("COMMIT")
+    return 0
+
+
+def _scripts() -> dict[int, str]:
+    """The migrations by number."""
+    folder = files("room_mcp.store").joinpath("migrations", "sqlite")
+    return {
+        int(script.name.split("_")[0]): script.read_text("utf-8")
+        for script in folder.iterdir()
+        if script.name.endswith(".sql")
+    }
+
+
+def _file_system(folder: Path) -> str:
+    """The kind of file system a folder is on; empty where nobody can tell."""
+    if sys.platform != "linux":
+        return ""
+    try:
+        mounts = MOUNTS.read_text("utf-8", errors="replace")
+    except OSError:
+        return ""
+    at = os.path.realpath(folder)
+    best, kind = "", ""
+    for line in mounts.splitlines():
+        # 36 35 98:0 /root /mount/point options … - type source options
+        fields, _, tail = line.partition(" - ")
+        point = _unescaped(fields.split(" ")[4])
+        inside = at == point or at.startswith(point.rstrip("/") + "/")
+        # The last mount on a point hides the ones before it.
+        if inside and len(point) >= len(best):
+            best, kind = point, tail.split(" ")[0]
+    return kind
+
+
+def _unescaped(point: str) -> str:
+    """A path of the mount table; spaces, tabs, newlines and backslashes are octal there."""
+    for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        point = point.replace(code, char)
+    return point

@@ -1,0 +1,316 @@
+"""The store in one SQLite file, shared by all processes of a machine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from anyio import CancelScope
+
+from room_mcp.rooms import Refusal, Room
+
+from ..interface import (
+    MAX_PAGE_BYTES,
+    Act,
+    Decide,
+    Done,
+    Head,
+    Hit,
+    IdempotencyKey,
+    Listed,
+    Page,
+    Reading,
+    StoreBusy,
+    StoreError,
+    StoreUnavailable,
+    Watch,
+)
+from . import marks as marking
+from . import queries
+from .batch import Changes
+from .cache import RoomCache
+from .connection import must_be_sound
+from .marks import Marks
+from .readers import Query, Readers
+from .wakeups import Wakeups, Watching
+from .work import Acting, AnyWork, Creating, Deleting, Erasing, Work
+from .writer import Writer
+
+DEFAULT_TIMEOUT_S = 10.0
+MARKS_WAIT_S = 0.1  # marks that no commit took along by then are written by themselves
+CLOSE_WAIT_S = 5.0  # for work that the writer has begun
+
+T = TypeVar("T")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class SqliteStore:
+    """A `Store` on one file; belongs to the event loop (asyncio) that opens it."""
+
+    def __init__(self, path: Path, *, clock: Callable[[], datetime] = _now) -> None:
+        self._path = path
+        self._clock = clock
+        self._cache = RoomCache()
+        self._marks = Marks()
+        self._epoch = ""
+        self._opening: asyncio.Future[StoreError | None] | None = None
+        self._is_open = False
+        self._outbox: list[AnyWork] = []  # of this round of the event loop
+        self._unfinished: set[AnyWork] = set()
+        self._marks_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def epoch(self) -> str:
+        return self._epoch
+
+    # ---- opening and closing ------------------------------------------------------------------
+
+    async def open(self) -> None:
+        if self._is_open:
+            return
+        opening = self._opening or self._begin_opening()
+        done, _ = await asyncio.wait([opening], timeout=DEFAULT_TIMEOUT_S)
+        if not done:
+            raise StoreBusy(
+                f"Another process holds the lock of {self._path}.",
+                advice="It may be stopped: end it, or let it go on; then try again.",
+            )
+        if error := opening.result():
+            self._opening = None
+            raise error
+
+    def _begin_opening(self) -> asyncio.Future[StoreError | None]:
+        must_be_sound()
+        self._loop = asyncio.get_running_loop()
+        self._opening = self._loop.create_future()
+        self._stopped = asyncio.Event()
+        self._writer = Writer(
+            self._path,
+            clock=self._clock,
+            cache=self._cache,
+            marks=self._marks,
+            opened=partial(self._in_loop, self._on_opened),
+            finished=partial(self._in_loop, self._on_finished),
+            closed=partial(self._in_loop, self._stopped.set),
+        )
+        self._writer.start()
+        return self._opening
+
+    def _on_opened(self, epoch: str, error: StoreError | None) -> None:
+        if self._opening is None:
+            return  # closed meanwhile
+        if error is None:
+            self._epoch = epoch
+            self._readers = Readers(self._path, self._loop)
+            self._wakeups = Wakeups(self._path, self._loop)
+            self._is_open = True
+        self._opening.set_result(error)
+
+    async def aclose(self) -> None:
+        """Finish what the writer has begun, refuse the rest, write the marks.
+
+        Never waits for another process.
+        """
+        if self._opening is None:
+            return
+        was_open, self._is_open, self._opening = self._is_open, False, None
+        for work in list(self._unfinished):
+            if self._writer.abandon(work):
+                work.failure = StoreBusy("The store is closing; nothing was committed.")
+                work.finish()
+        if was_open:
+            self._wakeups.close()
+            self._readers.close()
+        self._writer.close()
+        if not self._writer.is_blocked:
+            try:
+                await asyncio.wait_for(self._stopped.wait(), CLOSE_WAIT_S)
+            except TimeoutError:
+                return
+
+    def _must_be_open(self) -> None:
+        if not self._is_open:
+            raise StoreUnavailable("The store is not open.")
+
+    def _in_loop(self, call: Callable[..., None], *args: object) -> None:
+        """Run in the event loop; called from the writer's thread."""
+        try:
+            self._loop.call_soon_threadsafe(call, *args)
+        except RuntimeError:
+            return  # the event loop has ended, and with it everybody who waited
+
+    # ---- writing ------------------------------------------------------------------------------
+
+    async def create(self, room: Room, *, reuse: bool = False) -> tuple[Room, bool]:
+        return await self._perform(Creating(room, reuse=reuse), None)
+
+    async def act(
+        self,
+        room_id: str,
+        decide: Decide,
+        *,
+        key: IdempotencyKey | None = None,
+        timeout_s: float | None = None,
+    ) -> Done:
+        (done,) = await self._perform(Acting(room_id, (Act(decide, key),)), timeout_s)
+        if isinstance(done, Refusal):
+            raise done
+        return done
+
+    async def act_all(
+        self, room_id: str, acts: Sequence[Act], *, timeout_s: float | None = None
+    ) -> list[Done | Refusal]:
+        return await self._perform(Acting(room_id, acts), timeout_s)
+
+    async def erase(self, room_id: str, decide: Decide) -> Room:
+        return await self._perform(Erasing(room_id, decide), None)
+
+    async def delete(self, room_id: str, decide: Decide) -> None:
+        await self._perform(Deleting(room_id, decide), None)
+
+    async def _perform(self, work: Work[T], timeout_s: float | None) -> T:
+        """Hand work to the writer and wait for what comes of it."""
+        self._must_be_open()
+        work.future = self._loop.create_future()
+        self._unfinished.add(work)
+        self._outbox.append(work)
+        if len(self._outbox) == 1:
+            # All work of this round goes over at once: it shares a transaction, and the writer
+            # does not begin while the event loop still keeps the interpreter busy.
+            self._loop.call_soon(self._hand_over)
+        wait_s = DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s
+        timer = self._loop.call_later(wait_s, self._give_up, work)
+        try:
+            await work.future
+        except asyncio.CancelledError:
+            await self._see_through(work)
+            raise
+        finally:
+            timer.cancel()
+            self._unfinished.discard(work)
+        return work.outcome()
+
+    def _hand_over(self) -> None:
+        works, self._outbox = self._outbox, []
+        self._writer.submit(works)
+
+    def _give_up(self, work: AnyWork) -> None:
+        """The deadline has come: take the work back if that is still possible."""
+        if self._writer.abandon(work):
+            work.failure = StoreBusy(
+                "The store was busy for too long; nothing was committed.", advice="Try again."
+            )
+            work.finish()
+
+    async def _see_through(self, work: AnyWork) -> None:
+        """The caller was cancelled: take the work back, or else wait until it is done."""
+        if work.future is None or not work.future.cancelled() or self._writer.abandon(work):
+            return
+        work.future = self._loop.create_future()
+        with CancelScope(shield=True):
+            while not work.future.done():
+                try:
+                    await asyncio.wait([work.future])
+                except asyncio.CancelledError:
+                    continue  # told already; the first cancellation goes on from here
+
+    def _on_finished(self, works: Sequence[AnyWork], changes: Changes) -> None:
+        for work in works:
+            work.finish()
+        if changes.rev and self._is_open:
+            self._wakeups.after_commit(changes)
+
+    # ---- reading ------------------------------------------------------------------------------
+
+    async def room(self, room_id: str) -> Room:
+        kept = await self._query(lambda db: queries.room(db, self._cache, room_id))
+        return kept.room
+
+    async def read(
+        self,
+        room_id: str,
+        *,
+        after: int | None = None,
+        before: int | None = None,
+        limit: int = 50,
+        max_bytes: int = MAX_PAGE_BYTES,
+        sender: str | None = None,
+        type: str | None = None,
+    ) -> Page:
+        wanted = queries.PageWanted(after, before, limit, max_bytes, sender, type)
+        return await self._query(lambda db: queries.read(db, self._cache, room_id, wanted))
+
+    async def seq_at(self, room_id: str, *, at: datetime | None, message_id: str | None) -> int:
+        return await self._query(
+            lambda db: queries.seq_at(db, self._cache, room_id, at, message_id)
+        )
+
+    async def heads(self, room_ids: Collection[str]) -> Mapping[str, Head]:
+        return await self._query(lambda db: queries.heads(db, self._cache, room_ids))
+
+    async def directory(
+        self,
+        *,
+        query: str = "",
+        member: str | None = None,
+        include_closed: bool = True,
+        listed_only: bool = True,
+        before: datetime | None = None,
+        limit: int = 100,
+    ) -> list[Listed]:
+        wanted = queries.Listing(query, member, include_closed, listed_only, before, limit)
+        return await self._query(lambda db: queries.directory(db, self._cache, wanted))
+
+    async def search(self, query: str, *, room_ids: Collection[str], limit: int = 20) -> list[Hit]:
+        return await self._query(lambda db: queries.search(db, self._cache, query, room_ids, limit))
+
+    async def directory_version(self) -> int:
+        return await self._query(queries.directory_version)
+
+    async def _query(self, query: Query[T]) -> T:
+        self._must_be_open()
+        return await self._readers.run(query)
+
+    # ---- how far members have read ------------------------------------------------------------
+
+    async def readings(self, room_id: str) -> Mapping[str, Reading]:
+        # Taken before and after: a commit in between moves marks from here to the table.
+        before = self._marks.of_room(room_id)
+        kept = await self._query(
+            lambda db: marking.read(db, queries.room(db, self._cache, room_id).no)
+        )
+        after = self._marks.of_room(room_id)
+        readings: dict[str, Reading] = {}
+        for key, (name, reading) in kept.items():
+            for pending in (before.get(key), after.get(key)):
+                if pending is not None:
+                    reading = marking.merged(reading, pending)
+            readings[name] = reading
+        return readings
+
+    def mark_read(self, room_id: str, name: str, reading: Reading) -> None:
+        self._must_be_open()
+        self._marks.add(room_id, name, reading)
+        if self._marks_timer is None:
+            self._marks_timer = self._loop.call_later(MARKS_WAIT_S, self._write_marks)
+
+    def _write_marks(self) -> None:
+        self._marks_timer = None
+        if self._is_open and self._marks.pending():
+            self._writer.submit(())
+
+    # ---- watching -----------------------------------------------------------------------------
+
+    def watch(
+        self, room_ids: Collection[str] = (), *, directory: bool = False
+    ) -> AbstractAsyncContextManager[Watch]:
+        self._must_be_open()
+        return Watching(self._wakeups, room_ids, directory)

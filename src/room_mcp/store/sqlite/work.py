@@ -1,0 +1,125 @@
+"""What callers hand to the writer, and whether it is still theirs to take back."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from enum import Enum
+from typing import Any, Generic, TypeVar
+
+from room_mcp.rooms import Refusal, Room
+
+from ..interface import Act, Decide, Done
+from .batch import Batch
+
+T = TypeVar("T")
+
+
+class State(Enum):
+    """Leaves PENDING once, under the writer's lock for claims."""
+
+    PENDING = "waiting for the writer"
+    CLAIMED = "the writer has it: the caller must wait for the outcome"
+    ABANDONED = "the caller took it back: it will not happen"
+
+
+class Work(Generic[T]):
+    """Something to do in a transaction. `size` counts the messages it may make."""
+
+    alone = False  # in a transaction of its own
+    scrubs = False  # removes text, which must then leave the WAL as well
+    size = 1
+
+    def __init__(self) -> None:
+        self.state = State.PENDING
+        self.future: asyncio.Future[None] | None = None
+        self._outcome: T | None = None
+        self.failure: BaseException | None = None
+
+    @abstractmethod
+    def perform(self, batch: Batch) -> T:
+        """Decide and stage; what it raises concerns this work alone."""
+
+    def attempt(self, batch: Batch) -> None:
+        """Perform, and keep what came of it."""
+        self.failure = None
+        self._outcome = self.perform(batch)
+
+    def outcome(self) -> T:
+        """What came of it, once it is finished."""
+        if self.failure is not None:
+            raise self.failure
+        return self._outcome  # pyright: ignore[reportReturnType] -- T may be None itself
+
+    def finish(self) -> None:
+        """Tell the caller; in the caller's event loop."""
+        if self.future is not None and not self.future.done():
+            self.future.set_result(None)
+
+
+class Acting(Work[list[Done | Refusal]]):
+    def __init__(self, room_id: str, acts: Sequence[Act]) -> None:
+        super().__init__()
+        self.room_id = room_id
+        self.acts = acts
+        self.size = len(acts)
+
+    def perform(self, batch: Batch) -> list[Done | Refusal]:
+        return batch.act(self.room_id, self.acts)
+
+
+class Creating(Work[tuple[Room, bool]]):
+    alone = True
+
+    def __init__(self, room: Room, *, reuse: bool) -> None:
+        super().__init__()
+        self._room = room
+        self._reuse = reuse
+
+    def perform(self, batch: Batch) -> tuple[Room, bool]:
+        if self._reuse and (known := batch.open_room_named(self._room.name)):
+            return known, False
+        if batch.has(self._room.id):
+            raise ValueError("A room of this id exists already.")
+        batch.create(self._room)
+        return self._room, True
+
+
+class Erasing(Work[Room]):
+    alone = True
+    scrubs = True
+
+    def __init__(self, room_id: str, decide: Decide) -> None:
+        super().__init__()
+        self._room_id = room_id
+        self._decide = decide
+
+    def perform(self, batch: Batch) -> Room:
+        batch.load([self._room_id])
+        before = batch.room(self._room_id)
+        step = self._decide(before, batch.author_of(batch.no(self._room_id)))
+        room = replace(step.room, size_bytes=0, erasures=step.room.erasures + 1)
+        batch.put(room, step.messages)  # first, since it may still fail; it writes nothing yet
+        batch.erase_texts(self._room_id)
+        return room
+
+
+class Deleting(Work[None]):
+    alone = True
+    scrubs = True
+
+    def __init__(self, room_id: str, decide: Decide) -> None:
+        super().__init__()
+        self._room_id = room_id
+        self._decide = decide
+
+    def perform(self, batch: Batch) -> None:
+        batch.load([self._room_id])
+        before = batch.room(self._room_id)
+        self._decide(before, batch.author_of(batch.no(self._room_id)))
+        batch.delete(self._room_id)
+
+
+AnyWork = Work[Any]

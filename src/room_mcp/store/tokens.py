@@ -1,0 +1,58 @@
+"""The words by which messages are found; the same on every engine."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+from room_mcp.rooms.message import Content, words_in
+
+MAX_TOKENS = 4_096  # per message, so that one message cannot fill the index
+MAX_TOKEN_CHARS = 64  # longer words, such as encoded files, are found by their beginning
+MIN_PREFIX_CHARS = 3  # shorter beginnings match too much of the index
+
+_WORD = re.compile(r"\w+")
+
+# Han, kana, Hangul, Thai, Lao, Khmer, Burmese: scripts whose words are not parted by spaces,
+# or whose words carry endings, and are therefore indexed as pairs of characters.
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf"
+    "\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U000323af]+"
+)
+
+
+def tokens(text: str) -> list[str]:
+    """The distinct tokens of a text, in order: folded words, and pairs of CJK characters."""
+    folded = text.lower() if text.isascii() else _folded(text)
+    found: dict[str, None] = {}
+    for word in _WORD.findall(folded):
+        if word.isascii():
+            found[word[:MAX_TOKEN_CHARS]] = None
+        else:
+            found.update(dict.fromkeys(_pieces(word)))
+        if len(found) >= MAX_TOKENS:
+            break
+    return list(found)[:MAX_TOKENS]
+
+
+def content_tokens(content: Content) -> list[str]:
+    """The tokens of all texts in a content."""
+    return tokens(content if isinstance(content, str) else " ".join(words_in(content)))
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
+def _pieces(word: str) -> Iterator[str]:
+    """The parts of a word in spaced scripts whole, the others as overlapping pairs."""
+    end = 0
+    for run in _UNSPACED.finditer(word):
+        if run.start() > end:
+            yield word[end : run.start()][:MAX_TOKEN_CHARS]
+        chars = run[0]
+        yield from (chars[i : i + 2] for i in range(max(1, len(chars) - 1)))
+        end = run.end()
+    if end < len(word):
+        yield word[end:][:MAX_TOKEN_CHARS]

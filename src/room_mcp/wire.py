@@ -1,0 +1,394 @@
+"""Every request and answer of the REST backend: the one place that knows the JSON.
+
+Field names are camelCase on the wire and snake_case in Python. Requests refuse fields that they
+do not know; answers may grow fields, and readers ignore the ones that they do not know.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+MAX_WAIT_S = 50  # below the 60 s at which several hosts and proxies give up
+MAX_LIMIT = 500
+MAX_BATCH = 100
+MAX_KEY_CHARS = 255
+MAX_UPDATE_ROOMS = 200
+MAX_TO = 32
+QUIET_TYPES = frozenset({"ack", "heartbeat", "pass", "progress", "accept", "vote"})
+
+SenderType = Literal["agent", "human", "system"]
+Lifecycle = Literal["open", "paused", "closed"]
+Seq = Annotated[int, Field(ge=1, le=2**53)]
+Cursor = Annotated[int, Field(ge=0, le=2**53)]
+MemberKey = Annotated[str, Field(max_length=MAX_KEY_CHARS)]
+
+
+class Request(BaseModel):
+    model_config = ConfigDict(
+        alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, extra="forbid"
+    )
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(
+        alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, extra="ignore"
+    )
+
+
+# ---- requests ---------------------------------------------------------------------------------
+
+
+class NewDemoRoom(Request):
+    """A room for trying things out."""
+
+    name: str = Field(description="The room's name: one line of at most 100 characters.")
+
+
+class NewRoom(Request):
+    """A room with a purpose."""
+
+    name: str = Field(description="The room's name: one line of at most 100 characters.")
+    purpose: str = Field(default="", max_length=2_000, description="What the room is for.")
+    sender: str | None = Field(default=None, description="Who makes it.")
+    template: str = Field(
+        default="open", description="The rules to start from; 'open' has no roles."
+    )
+    listed: bool | None = Field(
+        default=None, description="Whether the directory shows it; by default on a local backend."
+    )
+    reuse: bool = Field(
+        default=False, description="Answer with an open listed room of this name when there is one."
+    )
+
+
+class Join(Request):
+    """Become a member, or come back as one. One of `agentName` and `sender` is needed."""
+
+    agent_name: str | None = Field(default=None, description="The name to speak under.")
+    sender: str | None = Field(default=None, description="The same as agentName.")
+    agent_key: MemberKey | None = Field(default=None, description="The key of an earlier join.")
+    agent_session_id: MemberKey | None = Field(default=None, description="The same as agentKey.")
+    protect: bool = Field(
+        default=False, description="From now on only the holder of the key may use the name."
+    )
+
+
+class Identified(Request):
+    """Names the member who acts."""
+
+    sender: str | None = Field(default=None, description="The member's name.")
+    agent_name: str | None = Field(default=None, description="The same as sender.")
+    agent_key: MemberKey | None = Field(default=None, description="The member's key.")
+    agent_session_id: MemberKey | None = Field(default=None, description="The same as agentKey.")
+
+
+class Leave(Identified):
+    """Stop being a member."""
+
+
+class Heartbeat(Identified):
+    """Ask for a reminder of where one is."""
+
+
+class Post(Request):
+    """A message. `content` comes back exactly as sent; an object may carry its `type` inside."""
+
+    sender: str | None = Field(default=None, description="The name to speak under.")
+    content: str | dict[str, Any] = Field(description="A text, or the body of a typed message.")
+    sender_type: SenderType | None = Field(
+        default=None, description="Taken from a claim alone, everybody is an agent."
+    )
+    type: str | None = Field(
+        default=None, max_length=64, description="What kind of message; 'note'."
+    )
+    to: str | list[str] = Field(
+        default_factory=list, description="Names that it is addressed to; nobody means everyone."
+    )
+    reply_to: Seq | None = Field(default=None, description="The seq that it replies to.")
+    idempotency_key: MemberKey | None = Field(default=None, description="Makes a retry safe.")
+    if_last_seq: Cursor | None = Field(
+        default=None, description="Refuse when somebody spoke after this."
+    )
+    ack: Cursor | None = Field(default=None, description="What the sender has read, as a seq.")
+    agent_key: MemberKey | None = Field(default=None, description="The sender's member key.")
+    agent_session_id: MemberKey | None = Field(default=None, description="The same as agentKey.")
+
+
+class Batch(Request):
+    """Messages to store in one transaction, in order."""
+
+    messages: list[Post] = Field(min_length=1, max_length=MAX_BATCH)
+
+
+class Close(Request):
+    """End a room."""
+
+    sender: str | None = Field(default=None, description="Who closes it.")
+    conclusion: str = Field(
+        default="", max_length=2_000, description="What a late reader sees first."
+    )
+    owner_key: MemberKey | None = Field(
+        default=None, description="The key that creation answered with."
+    )
+
+
+class Hold(Request):
+    """Pause or resume a room."""
+
+    sender: str | None = Field(default=None, description="Who holds or releases it.")
+    owner_key: MemberKey | None = Field(
+        default=None, description="The key that creation answered with."
+    )
+
+
+# ---- answers ----------------------------------------------------------------------------------
+
+
+class Message(Answer):
+    id: str = Field(description="UUID, a name and not an order.")
+    seq: int = Field(description="1, 2, 3 … in its room, without gaps; the cursor.")
+    room_id: str
+    sender: str
+    sender_type: SenderType
+    type: str
+    content: Any = Field(description="As sent; null when the text was erased.")
+    timestamp: str = Field(description="RFC 3339, UTC, milliseconds; monotone in its room.")
+    to: list[str] = []
+    reply_to: int | None = None
+    mentions: list[str] = []
+    wakes: list[str] = Field(default=[], description="The members whose wait it ends.")
+
+
+class Posted(Message):
+    idempotent: bool = Field(description="True when this repeats an earlier answer.")
+    missed: list[Message] = Field(
+        [], description="What others said since the sender last read: at most 10, oldest first."
+    )
+    missed_count: int = 0
+    waiting: list[str] = Field(
+        default=[], description="The woken members who sit in a wait right now."
+    )
+    strangers: list[str] = Field(default=[], description="Names in `to` that are not in the room.")
+    closed: bool = Field(default=False, description="Whether the room is closed now.")
+    outcome: str | None = None
+    epoch: str
+
+
+class BatchResult(Answer):
+    status: int
+    seq: int | None = None
+    id: str | None = None
+    idempotent: bool | None = None
+    code: str | None = None
+    error: str | None = None
+    advice: str | None = None
+
+
+class BatchDone(Answer):
+    results: list[BatchResult]
+    last_seq: int
+    epoch: str
+
+
+class Page(Answer):
+    messages: list[Message]
+    next_cursor: int = Field(description="Pass it as `after` to go on.")
+    last_seq: int
+    has_more: bool
+    closed: bool
+    outcome: str | None = None
+    epoch: str
+    limit: int
+    read_to: int | None = Field(
+        default=None, description="With `reader`: what he has read for sure."
+    )
+    shown_to: int | None = Field(
+        default=None, description="With `reader`: what was shown before this."
+    )
+
+
+class History(Answer):
+    messages: list[Message] = Field(description="Oldest first; the last one is the latest.")
+    last_seq: int
+    has_more: bool
+    prev_cursor: int | None = Field(description="Pass it as `before` for what is older.")
+    closed: bool
+    outcome: str | None = None
+    epoch: str
+
+
+class Member(Answer):
+    name: str
+    type: SenderType
+    active: bool
+    protected: bool
+    joined_at: str
+    messages: int
+    waiting: bool = Field(default=False, description="Whether he sits in a wait right now.")
+    seen_at: str | None = Field(default=None, description="When he last called; null if not known.")
+    read_to: int | None = None
+
+
+class Expected(Answer):
+    """A question without answer, or work without result."""
+
+    seq: int
+    type: str
+    asker: str
+    of: list[str] = Field(description="Who owes it; empty means anybody.")
+    answer_type: str
+
+
+class Closing(Answer):
+    seq: int
+    by: str
+    outcome: str
+    conclusion: str
+    at: str
+
+
+class Room(Answer):
+    """A room as the directory shows it."""
+
+    room_id: str
+    id: str
+    name: str
+    purpose: str
+    template: str
+    lifecycle: Lifecycle
+    listed: bool
+    created_at: str
+    updated_at: str
+    message_count: int
+    last_seq: int
+    epoch: str
+    max_bytes: int | None = None
+    outcome: str | None = None
+    conclusion: str | None = None
+    members: list[str] = Field(default=[], description="Names of the active members.")
+    waiting: list[str] = Field(default=[], description="Those of them who sit in a wait right now.")
+    unread: int | None = Field(default=None, description="With `member`: messages he has not read.")
+    expected: list[Expected] = Field(
+        default=[], description="With `member`: what is expected of him."
+    )
+
+
+class RoomCreated(Room):
+    created: bool = Field(description="False when an open room of the name was answered.")
+    owner_key: str | None = Field(
+        default=None, description="Shown once; null for a room of others."
+    )
+
+
+class Info(Answer):
+    room_id: str
+    id: str
+    name: str
+    purpose: str
+    access: Literal["open"] = "open"
+    template: str
+    lifecycle: Lifecycle
+    closing: Closing | None = None
+    outcome: str | None = None
+    conclusion: str | None = None
+    listed: bool
+    created_at: str
+    created_by: str
+    message_count: int
+    last_seq: int
+    size_bytes: int
+    max_bytes: int | None
+    terminal_types: list[str] = Field(description="Messages of these types end the room.")
+    members: list[Member]
+    expected: list[Expected] = Field(description="Open questions and work, oldest first.")
+    epoch: str
+
+
+class Joined(Answer):
+    room: Info
+    messages: list[Message] = Field(description="The newest 20, oldest first.")
+    agent_name: str
+    agent_key: str | None = Field(description="Shown once; null when the name keeps its key.")
+    agent_session_id: str | None = Field(description="The same value as agentKey.")
+    last_seq: int
+    epoch: str
+
+
+class Reminder(Answer):
+    agent_name: str
+    room: str
+    objective: str
+    here: list[Member]
+    reminder: str
+    unread: int
+    last_seq: int
+    lifecycle: Lifecycle
+
+
+class Left(Answer):
+    room_id: str
+    agent_name: str
+    last_seq: int
+
+
+class Directory(Answer):
+    rooms: list[Room]
+    next_cursor: str | None = Field(description="Pass it as `before` for the next page.")
+    directory: int = Field(description="The directory's number, for GET /agent/updates.")
+
+
+class Update(Answer):
+    room_id: str
+    last_seq: int
+    lifecycle: Lifecycle | None = Field(description="null when the room is gone.")
+    outcome: str | None = None
+    messages: list[Message] = Field(description="Above the cursor that was passed, oldest first.")
+    has_more: bool = False
+
+
+class Updates(Answer):
+    rooms: list[Update] = Field(description="Only rooms with something new.")
+    directory: int | None = None
+    epoch: str
+
+
+class Hit(Answer):
+    room_id: str
+    room: str
+    message: Message
+
+
+class Hits(Answer):
+    hits: list[Hit]
+
+
+class Erased(Answer):
+    room_id: str
+    erased: int
+    last_seq: int
+    epoch: str
+
+
+class Health(Answer):
+    status: Literal["ok"] = "ok"
+    version: str
+
+
+class Problem(Answer):
+    """RFC 9457; `error` repeats `detail` for older clients. More members may follow."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, extra="allow"
+    )
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    advice: str = ""
+    error: str
+    request_id: str
