@@ -128,9 +128,7 @@ class BareWriter:
             self._loop.call_soon_threadsafe(self._resolve, items)
 
     @staticmethod
-    def _write(
-        db: apsw.Connection, items: list[tuple[asyncio.Future[None], Message, str]]
-    ) -> None:
+    def _write(db: apsw.Connection, items: list[tuple[asyncio.Future[None], Message, str]]) -> None:
         db.execute("BEGIN IMMEDIATE")
         no, seq = db.execute("SELECT no, last_seq FROM rooms WHERE id = ?", (ROOM,)).fetchall()[0]
         rows, keys = [], []

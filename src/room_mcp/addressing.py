@@ -118,7 +118,7 @@ def _unknown(rooms: Sequence[wire.Room], wanted: str) -> NoSuchRoom:
 
 
 def _state(room: wire.Room) -> str:
-    if room.lifecycle == "closed" and room.outcome:
+    if room.lifecycle == "closed" and room.outcome not in (None, "", "closed"):
         return f"closed: {one_line(room.outcome)}"
     return room.lifecycle
 

@@ -68,8 +68,12 @@ def answered(
     )
 
 
+class ClientGone(Exception):
+    """The client closed the connection: nobody is left to answer."""
+
+
 async def while_connected(request: Request, work: Awaitable[T]) -> T:
-    """Do the work, and drop it when the client goes away: nobody is left to tell."""
+    """Do the work, and drop it with `ClientGone` when the client goes away."""
 
     async def gone() -> None:
         while (await request.receive())["type"] != "http.disconnect":
@@ -80,8 +84,8 @@ async def while_connected(request: Request, work: Awaitable[T]) -> T:
     try:
         await asyncio.wait((task, watcher), return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            task.cancel()
-        return await task
+            raise ClientGone
+        return task.result()
     finally:
         task.cancel()
         watcher.cancel()

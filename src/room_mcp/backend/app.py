@@ -15,13 +15,15 @@ from starlette.routing import Route
 from room_mcp.settings import Settings
 from room_mcp.store.interface import Store
 
-from .api import OPERATIONS, Handler, Operation, Services
+from .api import OPERATIONS, ClientGone, Handler, Operation, Services
 from .errors import HttpProblem, problem
 from .finding import Finder
 from .following import Follower
 from .guard import LOOPBACK, Guard
 from .pages import PAGES
 from .service import RoomService
+
+CLIENT_GONE = 499  # sent to nobody; what access logs of other servers show for it
 
 
 def create_app(store: Store, settings: Settings, *, hosts: Collection[str] = LOOPBACK) -> Starlette:
@@ -77,6 +79,8 @@ def _telling_problems(handler: Handler) -> Handler:
     async def answer(request: Request) -> Response:
         try:
             return await handler(request)
+        except ClientGone:
+            return Response(status_code=CLIENT_GONE)
         except Exception as error:
             return problem(error)
 

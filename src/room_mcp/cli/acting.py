@@ -37,8 +37,8 @@ async def _create(client: RoomsClient, args: argparse.Namespace, settings: Setti
     if room.created:
         print(f"Room {shown} opened: {room.id}")
     else:
-        count = room.message_count
-        print(f"Room {shown} is open already, with {count} messages: {room.id}")
+        count = lines.counted(room.message_count)
+        print(f"Room {shown} is open already, with {count}: {room.id}")
         if args.purpose and args.purpose.strip() != room.purpose:
             print(f"Its purpose stays: {one_line(room.purpose) or 'none stated'}")
     print(f"Agents: join_room(room={shown}). People: room-mcp watch {_word(room.name)}")
@@ -166,8 +166,8 @@ async def _close(client: RoomsClient, args: argparse.Namespace, settings: Settin
     if args.json:
         show_json(info)
         return 0
-    print(f"{lines.quoted(info.name)} is closed. {info.message_count} messages are kept: ", end="")
-    print(f"room-mcp history {_word(info.name)}")
+    kept = f"room-mcp history {_word(info.name)}"
+    print(f"{lines.quoted(info.name)} is closed, with {lines.counted(info.message_count)}: {kept}")
     return 0
 
 

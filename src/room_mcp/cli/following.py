@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from room_mcp.client import RoomsClient
     from room_mcp.settings import Settings
 
+    News = list[tuple[wire.Room, list[wire.Message]]]
+
 FIRST_SHOWN = 10  # messages that `watch ROOM` begins with
 PAGE = 100
 
@@ -30,22 +32,21 @@ def wait(args: argparse.Namespace) -> int:
 
 
 async def _wait(client: RoomsClient, args: argparse.Namespace, settings: Settings) -> int:
-    deadline = time.monotonic() + (math.inf if args.timeout is None else args.timeout)
-    name = chosen_name(args, settings)
-    if args.room is None:
-        return await _wait_in_all(client, args, name, deadline)
-    return await _wait_in_one(client, args, settings, name, deadline)
+    if args.room is not None:
+        return await _wait_in_one(client, args, settings)
+    if chosen_name(args, settings):
+        return await _wait_as_member(client, args, settings)
+    return await _wait_in_all(client, args)
 
 
-async def _wait_in_one(
-    client: RoomsClient, args: argparse.Namespace, settings: Settings, name: str, deadline: float
-) -> int:
+async def _wait_in_one(client: RoomsClient, args: argparse.Namespace, settings: Settings) -> int:
     from room_mcp.addressing import resolve
 
+    deadline = _deadline(args)
     room = await resolve(client, args.room)
-    reader = _member(room, name)
+    reader = _member(room, chosen_name(args, settings))
     key = keyring(args, settings).member_key(room.id) if reader else ""
-    after = args.after
+    after: int | None = args.after
     if after is None and not reader:
         after = room.last_seq
     while True:
@@ -55,48 +56,94 @@ async def _wait_in_one(
         )
         news = [one for one in page.messages if one.sender != reader]
         after = page.next_cursor
-        if not news and not page.has_more and not page.closed and left_s > 0:
-            continue
-        if args.json:
-            show_json(page)
-        if news:
-            if not args.json:
-                _show_news(room, page, news)
-            return 0
-        if page.closed:
-            raise Failed(f"{lines.quoted(room.name)} is closed; nothing more will come.")
-        if not page.has_more:
-            return TIMED_OUT
+        if news or (not page.has_more and (page.closed or left_s <= 0)):
+            break
+    if args.json:
+        show_json(page)
+    else:
+        _show_news(room, page, news)
+    if page.closed and not news:
+        raise Failed(f"{lines.quoted(room.name)} is closed; nothing more will come.")
+    return 0 if news else TIMED_OUT
 
 
 def _show_news(room: wire.Room, page: wire.Page, news: list[wire.Message]) -> None:
     for message in news:
         print(lines.message(message))
-    if page.has_more:
+    if news and page.has_more:
         print(f"More: room-mcp history {room.id} --after {page.next_cursor}")
 
 
-async def _wait_in_all(
-    client: RoomsClient, args: argparse.Namespace, name: str, deadline: float
-) -> int:
+async def _wait_in_all(client: RoomsClient, args: argparse.Namespace) -> int:
+    deadline = _deadline(args)
     followed = await Followed.start(client)
     while True:
         left_s = _left(deadline)
         updates = await followed.next(left_s)
-        news = [
-            (room, message)
-            for room, messages in followed.news(updates)
-            for message in messages
-            if not (name and message.sender == _member(room, name))
-        ]
-        if not news and left_s > 0:
+        news = followed.news(updates)
+        if news or left_s <= 0:
+            break
+    _show_updates(args, updates, news)
+    return 0 if news else TIMED_OUT
+
+
+async def _wait_as_member(client: RoomsClient, args: argparse.Namespace, settings: Settings) -> int:
+    deadline = _deadline(args)
+    followed = await Followed.start(client)
+    while True:
+        left_s = _left(deadline)
+        updates, news = await _unread(client, args, settings)
+        if news or left_s <= 0:
+            break
+        followed.news(await followed.next(left_s))
+    _show_updates(args, updates, news)
+    return 0 if news else TIMED_OUT
+
+
+async def _unread(
+    client: RoomsClient, args: argparse.Namespace, settings: Settings
+) -> tuple[wire.Updates, News]:
+    """What the member has not read in any of the rooms; being shown it, he has."""
+    from room_mcp import wire
+
+    name = chosen_name(args, settings)
+    listed = await client.rooms(member=name)
+    updates: list[wire.Update] = []
+    found: News = []
+    for room in listed.rooms:
+        reader = _member(room, name)
+        if not (reader and room.unread):
             continue
-        if args.json:
-            show_json(updates)
-        else:
-            for room, message in news:
-                print(lines.message(message, room=room.name))
-        return 0 if news else TIMED_OUT
+        key = keyring(args, settings).member_key(room.id)
+        page = await client.messages(room.id, limit=PAGE, reader=reader, key=key)
+        news = [one for one in page.messages if one.sender != reader]
+        if news:
+            found.append((room, news))
+            updates.append(
+                wire.Update(
+                    room_id=room.id,
+                    last_seq=page.last_seq,
+                    lifecycle=room.lifecycle,
+                    outcome=page.outcome,
+                    messages=page.messages,
+                    has_more=page.has_more,
+                )
+            )
+    epoch = listed.rooms[0].epoch if listed.rooms else ""
+    return wire.Updates(rooms=updates, directory=listed.directory, epoch=epoch), found
+
+
+def _show_updates(args: argparse.Namespace, updates: wire.Updates, news: News) -> None:
+    if args.json:
+        show_json(updates)
+        return
+    for room, messages in news:
+        for message in messages:
+            print(lines.message(message, room=room.name))
+
+
+def _deadline(args: argparse.Namespace) -> float:
+    return time.monotonic() + (math.inf if args.timeout is None else args.timeout)
 
 
 def _left(deadline: float) -> float:
@@ -136,7 +183,7 @@ async def _watch_one(client: RoomsClient, args: argparse.Namespace) -> int:
     if args.format == "line":
         print(lines.heading(room), flush=True)
     page = await client.messages(room.id, limit=FIRST_SHOWN)
-    cursor = page.last_seq
+    cursor = 0
     while True:
         for message in page.messages:
             _show(message, args)
@@ -151,7 +198,9 @@ async def _watch_all(client: RoomsClient, args: argparse.Namespace) -> int:
 
     followed = await Followed.start(client)
     if args.format == "line":
-        print(f"Following {len(followed.rooms)} open rooms and new ones.", flush=True)
+        count = len(followed)
+        rooms = "1 open room" if count == 1 else f"{count} open rooms"
+        print(f"Following {rooms}, and new ones as they open.", flush=True)
     while True:
         for room, messages in followed.news(await followed.next(MAX_WAIT_S)):
             for message in messages:
@@ -176,21 +225,32 @@ def _is_for(message: wire.Message, name: str) -> bool:
     return any(skeleton(one) == wanted for one in (*message.mentions, *message.to))
 
 
+# ---- all rooms ----------------------------------------------------------------------------------
+
+
 class Followed:
-    """All open rooms at once, those too that are opened meanwhile."""
+    """All open rooms at once, those too that are opened meanwhile.
+
+    No more are followed than one request may name: the ones that changed most recently.
+    """
 
     def __init__(self, client: RoomsClient, found: wire.Directory) -> None:
         self._client = client
         self._directory = found.directory
-        self._cursors = {room.id: room.last_seq for room in found.rooms}
-        self.rooms = {room.id: room for room in found.rooms}
+        self._rooms = {room.id: room for room in found.rooms}
+        self._newest = max((room.created_at for room in found.rooms), default="")
+        # The one that was silent for longest stands first, here and later.
+        self._cursors = {
+            room.id: room.last_seq for room in reversed(found.rooms) if room.lifecycle != "closed"
+        }
 
     @classmethod
     async def start(cls, client: RoomsClient) -> Followed:
-        """From now on, in the most recently changed rooms, as many as can be followed at once."""
-        from room_mcp.wire import MAX_UPDATE_ROOMS
+        """From now on."""
+        return cls(client, await _directory(client))
 
-        return cls(client, await client.rooms(closed=False, limit=MAX_UPDATE_ROOMS))
+    def __len__(self) -> int:
+        return len(self._cursors)
 
     async def next(self, wait_s: float) -> wire.Updates:
         """What is new, waiting for it; rooms that were opened are followed from their start."""
@@ -198,39 +258,39 @@ class Followed:
             self._cursors, directory=self._directory, wait_s=wait_s
         )
         if updates.directory is not None and updates.directory != self._directory:
-            await self._look_for_rooms()
+            self._take_up(await _directory(self._client))
         return updates
 
-    def news(self, updates: wire.Updates) -> list[tuple[wire.Room, list[wire.Message]]]:
+    def news(self, updates: wire.Updates) -> News:
         """The messages of an answer by room; closed and removed rooms are followed no longer."""
-        found: list[tuple[wire.Room, list[wire.Message]]] = []
+        found: News = []
         for update in updates.rooms:
             if update.messages:
-                found.append((self.rooms[update.room_id], update.messages))
-            ended = update.lifecycle is None or update.lifecycle == "closed"
-            if ended and not update.has_more:
-                self._cursors.pop(update.room_id, None)
-            else:
+                found.append((self._rooms[update.room_id], update.messages))
+            self._cursors.pop(update.room_id, None)
+            if update.has_more or update.lifecycle in ("open", "paused"):
                 # Without messages the room was set back; its own number counts then.
                 last = update.messages[-1].seq if update.messages else update.last_seq
                 self._cursors[update.room_id] = last
         return found
 
-    async def _look_for_rooms(self) -> None:
-        from room_mcp.wire import MAX_UPDATE_ROOMS
+    def _take_up(self, found: wire.Directory) -> None:
+        """Follow the rooms that are new, even if they are closed again already."""
+        self._directory = found.directory
+        for room in reversed(found.rooms):
+            is_known = room.id in self._rooms
+            self._rooms[room.id] = room
+            if not is_known and room.created_at >= self._newest:
+                self._cursors[room.id] = 0
+        for id in list(self._cursors)[: -_most_rooms()]:
+            del self._cursors[id]
 
-        listed = await self._client.rooms(limit=MAX_UPDATE_ROOMS)
-        self._directory = listed.directory
-        for room in listed.rooms:
-            is_new = room.id not in self.rooms
-            self.rooms[room.id] = room
-            if is_new:
-                self._follow(room)
 
-    def _follow(self, room: wire.Room) -> None:
-        from room_mcp.wire import MAX_UPDATE_ROOMS
+async def _directory(client: RoomsClient) -> wire.Directory:
+    return await client.rooms(limit=_most_rooms())
 
-        if len(self._cursors) >= MAX_UPDATE_ROOMS:
-            quiet = next(iter(self._cursors))
-            self._cursors.pop(quiet)
-        self._cursors[room.id] = 0
+
+def _most_rooms() -> int:
+    from room_mcp.wire import MAX_UPDATE_ROOMS
+
+    return MAX_UPDATE_ROOMS

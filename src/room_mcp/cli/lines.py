@@ -12,7 +12,7 @@ import sys
 import unicodedata
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from room_mcp.plain import one_line, plain
 
@@ -50,7 +50,8 @@ def message(
     to = f" → {', '.join(one_line(name) for name in of.to)}" if of.to else ""
     kind = "" if of.type == "note" else f" [{one_line(of.type)}]"
     reply = f" re #{of.reply_to}" if of.reply_to else ""
-    head = f"{where}#{of.seq} {clock(of.timestamp, now)} {one_line(of.sender)}{human}{to}{kind}{reply}:"
+    who = f"{one_line(of.sender)}{human}{to}"
+    head = f"{where}#{of.seq} {clock(of.timestamp, now)} {who}{kind}{reply}:"
     return "\n".join(_folded(f"{head} {said(of)}", width or width_of_terminal()))
 
 
@@ -60,7 +61,16 @@ def said(of: wire.Message) -> str:
         return "(erased)"
     if isinstance(of.content, str):
         return plain(of.content)
+    if of.sender_type == "system" and isinstance(of.content, dict):
+        return _notice(cast("dict[str, object]", of.content))
     return plain(json.dumps(of.content, ensure_ascii=False))
+
+
+def _notice(content: dict[str, object]) -> str:
+    """What the room itself says: what happened, by whom, and the conclusion if there is one."""
+    what = " by ".join(one_line(str(content[key])) for key in ("outcome", "by") if key in content)
+    conclusion = plain(str(content.get("conclusion") or ""))
+    return ": ".join(part for part in (what, conclusion) if part)
 
 
 def clock(timestamp: str, now: datetime | None = None) -> str:
@@ -94,7 +104,7 @@ def quoted(name: str) -> str:
 
 def room(of: wire.Room, short_id: str, now: datetime | None = None) -> str:
     """One line of the directory."""
-    parts = [f"{short_id}  {quoted(of.name)}", lifecycle(of), _counted(of.message_count)]
+    parts = [f"{short_id}  {quoted(of.name)}", lifecycle(of), counted(of.message_count)]
     parts.append(f"{age(of.updated_at, now)} ago" if of.updated_at else "")
     if of.members:
         parts.append("here: " + ", ".join(_present(of)))
@@ -104,7 +114,7 @@ def room(of: wire.Room, short_id: str, now: datetime | None = None) -> str:
 
 
 def lifecycle(of: wire.Room | wire.Info) -> str:
-    if of.lifecycle == "closed" and of.outcome:
+    if of.lifecycle == "closed" and of.outcome not in (None, "", "closed"):
         return f"closed: {one_line(of.outcome)}"
     return of.lifecycle
 
@@ -115,7 +125,7 @@ def heading(of: wire.Room | wire.Info, width: int | None = None) -> str:
     columns = width or width_of_terminal()
     if of.lifecycle == "closed":
         lines += _folded(ending(of), columns)
-    lines.append(f"{quoted(of.name)} · {lifecycle(of)} · {_counted(of.message_count)}")
+    lines.append(f"{quoted(of.name)} · {lifecycle(of)} · {counted(of.message_count)}")
     if of.purpose:
         lines += _folded(f"Purpose: {plain(of.purpose)}", columns)
     return "\n".join(lines)
@@ -128,7 +138,8 @@ def ending(of: wire.Room | wire.Info) -> str:
     return f"Closed{outcome}{concluded}"
 
 
-def _counted(count: int) -> str:
+def counted(count: int) -> str:
+    """`1 message`, `2 messages`."""
     return "1 message" if count == 1 else f"{count} messages"
 
 

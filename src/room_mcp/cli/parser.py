@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import room_mcp
 
@@ -34,6 +35,8 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
     args, rest = parser.parse_known_args(argv)
     if rest and not _taken(args, rest):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if args.command and (args.own_name, args.max_wait, args.transport) != (None, None, None):
+        parser.error(f"--agent, --max-wait and --transport do not go before {args.command}")
     return args
 
 
@@ -47,7 +50,9 @@ def build() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"room-mcp {room_mcp.__version__}")
     server = parser.add_argument_group("MCP server (without a command)")
-    server.add_argument("--agent", metavar="NAME", help="the name this agent speaks under")
+    server.add_argument(
+        "--agent", dest="own_name", metavar="NAME", help="the name this agent speaks under"
+    )
     server.add_argument(
         "--max-wait",
         metavar="SECONDS",
@@ -55,7 +60,7 @@ def build() -> argparse.ArgumentParser:
         help="the longest that wait_for_messages blocks; by default what the host allows",
     )
     server.add_argument(
-        "--transport", metavar="KIND", default="stdio", help="stdio, the only one in this version"
+        "--transport", metavar="KIND", help="stdio (default), the only one in this version"
     )
     parser.set_defaults(run=serving.stdio)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
@@ -88,9 +93,9 @@ def _taken(args: argparse.Namespace, rest: list[str]) -> bool:
     name = getattr(args, "last", None)
     if name is None or any(word.startswith("-") and word != "-" for word in rest):
         return False
-    known = getattr(args, name)
+    known: object = getattr(args, name)
     if isinstance(known, list):
-        known += rest
+        setattr(args, name, [*cast("list[str]", known), *rest])
         return True
     if known is not None or len(rest) > 1:
         return False
@@ -102,9 +107,7 @@ def _taken(args: argparse.Namespace, rest: list[str]) -> bool:
 
 
 def _add_rooms(commands: Commands[argparse.ArgumentParser]) -> None:
-    parser = _command(
-        commands, "rooms", "list rooms, the latest changed first", reading.list_rooms
-    )
+    parser = _command(commands, "rooms", "list rooms, the latest changed first", reading.list_rooms)
     parser.add_argument("query", nargs="?", default="", metavar="QUERY", help="a part of the name")
     parser.add_argument("--all", action="store_true", help="closed rooms too")
     _add_json(parser)

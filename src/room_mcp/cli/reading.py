@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -120,17 +119,16 @@ async def _export(client: RoomsClient, args: argparse.Namespace, settings: Setti
 
     room = await resolve(client, args.room)
     pieces = client.export(room.id, args.format)
-    async with contextlib.aclosing(pieces):
-        if args.output is None:
-            async for piece in pieces:
-                sys.stdout.write(_shown(piece, args))
-            return 0
-        size = await _write(args.output, pieces)
+    if args.output is None:
+        async for piece in pieces:
+            sys.stdout.write(_shown(piece))
+        return 0
+    size = await _write(args.output, pieces)
     print(f"Wrote {args.output}, {size} bytes.", file=sys.stderr)
     return 0
 
 
-def _shown(piece: str, args: argparse.Namespace) -> str:
+def _shown(piece: str) -> str:
     """On a terminal made harmless, but never in a file or pipe: an export is exact."""
     from room_mcp.plain import plain
 

@@ -53,6 +53,10 @@ EXPECTS: Mapping[str, str] = {"question": "answer", "request": "result", "handof
 """Type that expects an answer → type that gives it. `refuse` gives every one of them."""
 
 
+# Made once: json.dumps would make an encoder for every message.
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 def wake_rule(type: str, sender_type: SenderType) -> Wakes:
     """How a type wakes; a type that nobody declared wakes like `note`."""
     if sender_type == "human":
@@ -79,7 +83,7 @@ class Draft:
     @property
     def size_bytes(self) -> int:
         """Bytes of the content as compact UTF-8 JSON."""
-        return len(json.dumps(self.content, ensure_ascii=False, separators=(",", ":")).encode())
+        return len(_to_json(self.content).encode())
 
     @property
     def text(self) -> str:
@@ -133,3 +137,11 @@ class Message:
     reply_to: int | None = None
     mentions: tuple[str, ...] = ()
     wakes: tuple[str, ...] = ()
+
+
+def addressed(message: Message) -> tuple[str, ...]:
+    """The names that a message is meant for, in `to` or mentioned; not the sender's own."""
+    if not message.to and not message.mentions:
+        return ()
+    names = dict.fromkeys((*message.to, *message.mentions))
+    return tuple(name for name in names if name != message.sender)

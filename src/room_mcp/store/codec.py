@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-from room_mcp.rooms import Closing, Contract, Expectation, Member, Room, TerminalRule, skeleton
+from room_mcp.rooms import Closing, Contract, Expectation, Member, Room, SenderType, TerminalRule
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -28,7 +28,7 @@ def moment(micros: int) -> datetime:
 
 
 def state_from(room: Room) -> str:
-    """All of the room but its id, as JSON."""
+    """All of the room but its id, as JSON; the contract as JSON inside, which is parsed once."""
     return to_json(
         {
             "name": room.name,
@@ -40,7 +40,7 @@ def state_from(room: Room) -> str:
             "owner_key_hash": room.owner_key_hash,
             "max_bytes": room.max_bytes,
             "lifecycle": room.lifecycle,
-            "members": [_member_state(member) for member in room.members.values()],
+            "members": {key: _member_state(member) for key, member in room.members.items()},
             "expectations": [[one.seq, one.type, one.asker, one.of] for one in room.expectations],
             "last_seq": room.last_seq,
             "last_at": None if room.last_at is None else micros(room.last_at),
@@ -65,7 +65,9 @@ def room_from(id: str, state: str) -> Room:
         owner_key_hash=kept["owner_key_hash"],
         max_bytes=kept["max_bytes"],
         lifecycle=kept["lifecycle"],
-        members=_members_from(kept["members"]),
+        members=MappingProxyType(
+            {key: _member_from(*member) for key, member in kept["members"].items()}
+        ),
         expectations=tuple(
             Expectation(seq, type, asker, tuple(of))
             for seq, type, asker, of in kept["expectations"]
@@ -78,48 +80,40 @@ def room_from(id: str, state: str) -> Room:
     )
 
 
-def _member_state(member: Member) -> dict[str, Any]:
-    return {
-        "name": member.name,
-        "kind": member.kind,
-        "joined_at": micros(member.joined_at),
-        "joined_seq": member.joined_seq,
-        "active": member.active,
-        "key_hash": member.key_hash,
-        "protected": member.protected,
-        "messages": member.messages,
-        "size_bytes": member.size_bytes,
-    }
+# A post changes one member of many; the others come and go as they were.
+@lru_cache(maxsize=8_192)
+def _member_state(member: Member) -> Sequence[Any]:
+    return (
+        member.name,
+        member.kind,
+        micros(member.joined_at),
+        member.joined_seq,
+        member.active,
+        member.key_hash,
+        member.protected,
+        member.messages,
+        member.size_bytes,
+    )
 
 
-def _members_from(kept: Iterable[dict[str, Any]]) -> MappingProxyType[str, Member]:
-    members = map(_member_from, kept)
-    return MappingProxyType({skeleton(member.name): member for member in members})
+@lru_cache(maxsize=8_192)
+def _member_from(name: str, kind: SenderType, joined_at: int, *rest: Any) -> Member:
+    return Member(name, kind, moment(joined_at), *rest)
 
 
-def _member_from(kept: dict[str, Any]) -> Member:
-    return Member(
-        name=kept["name"],
-        kind=kept["kind"],
-        joined_at=moment(kept["joined_at"]),
-        joined_seq=kept["joined_seq"],
-        active=kept["active"],
-        key_hash=kept["key_hash"],
-        protected=kept["protected"],
-        messages=kept["messages"],
-        size_bytes=kept["size_bytes"],
+@lru_cache(maxsize=256)
+def _contract_state(contract: Contract) -> str:
+    return to_json(
+        {
+            "template": contract.template,
+            "terminal": [[one.type, one.outcome_from, one.default] for one in contract.terminal],
+        }
     )
 
 
 @lru_cache(maxsize=256)
-def _contract_state(contract: Contract) -> dict[str, Any]:
-    return {
-        "template": contract.template,
-        "terminal": [[rule.type, rule.outcome_from, rule.default] for rule in contract.terminal],
-    }
-
-
-def _contract_from(kept: dict[str, Any]) -> Contract:
+def _contract_from(state: str) -> Contract:
+    kept = json.loads(state)
     return Contract(
         template=kept["template"],
         terminal=tuple(

@@ -13,6 +13,9 @@ MAX_TOKEN_CHARS = 64  # longer words, such as encoded files, are found by their 
 MIN_PREFIX_CHARS = 3  # shorter beginnings match too much of the index
 
 _WORD = re.compile(r"\w+")
+_ASCII_FOLDED = "".join(
+    char.lower() if char.isalnum() or char == "_" else " " for char in map(chr, range(128))
+)
 
 # Han, kana, Hangul, Thai, Lao, Khmer, Burmese: scripts whose words are not parted by spaces,
 # or whose words carry endings, and are therefore indexed as pairs of characters.
@@ -24,16 +27,12 @@ _UNSPACED = re.compile(
 
 def tokens(text: str) -> list[str]:
     """The distinct tokens of a text, in order: folded words, and pairs of CJK characters."""
-    folded = text.lower() if text.isascii() else _folded(text)
-    found: dict[str, None] = {}
-    for word in _WORD.findall(folded):
-        if word.isascii():
-            found[word[:MAX_TOKEN_CHARS]] = None
-        else:
-            found.update(dict.fromkeys(_pieces(word)))
-        if len(found) >= MAX_TOKENS:
-            break
-    return list(found)[:MAX_TOKENS]
+    # Most texts are ASCII, for which splitting is three times as quick as matching.
+    words = text.translate(_ASCII_FOLDED).split() if text.isascii() else _words(text)
+    found = list(dict.fromkeys(words))[:MAX_TOKENS]
+    if max(map(len, found), default=0) > MAX_TOKEN_CHARS:
+        return list(dict.fromkeys(word[:MAX_TOKEN_CHARS] for word in found))
+    return found
 
 
 def content_tokens(content: Content) -> list[str]:
@@ -41,8 +40,13 @@ def content_tokens(content: Content) -> list[str]:
     return tokens(content if isinstance(content, str) else " ".join(words_in(content)))
 
 
-def _folded(text: str) -> str:
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+def _words(text: str) -> Iterator[str]:
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    for word in _WORD.findall(folded):
+        if word.isascii():
+            yield word
+        else:
+            yield from _pieces(word)
 
 
 def _pieces(word: str) -> Iterator[str]:
@@ -50,9 +54,9 @@ def _pieces(word: str) -> Iterator[str]:
     end = 0
     for run in _UNSPACED.finditer(word):
         if run.start() > end:
-            yield word[end : run.start()][:MAX_TOKEN_CHARS]
+            yield word[end : run.start()]
         chars = run[0]
         yield from (chars[i : i + 2] for i in range(max(1, len(chars) - 1)))
         end = run.end()
     if end < len(word):
-        yield word[end:][:MAX_TOKEN_CHARS]
+        yield word[end:]

@@ -230,13 +230,13 @@ class Batch:
         """Remove the contents of all messages and the words they are found by."""
         bounds = self._bounds(self.no(room_id))
         self.db.run("UPDATE messages SET content = NULL WHERE key BETWEEN ? AND ?", bounds)
-        self.db.run("DELETE FROM words WHERE rowid BETWEEN ? AND ?", bounds)
+        self._forget_words(bounds)
 
     def delete(self, room_id: str) -> None:
         """Remove everything but a tombstone, which tells other processes."""
         no = self.no(room_id)
         bounds = self._bounds(no)
-        self.db.run("DELETE FROM words WHERE rowid BETWEEN ? AND ?", bounds)
+        self._forget_words(bounds)
         self.db.run("DELETE FROM messages WHERE key BETWEEN ? AND ?", bounds)
         self.db.run("DELETE FROM keys WHERE room_no = ?", (no,))
         self.db.run("DELETE FROM members WHERE room_no = ?", (no,))
@@ -248,6 +248,11 @@ class Batch:
         )
         self._gone.append(room_id)
         self._directory = True
+
+    def _forget_words(self, bounds: tuple[int, int]) -> None:
+        self.db.run("DELETE FROM words WHERE rowid BETWEEN ? AND ?", bounds)
+        # Until its parts are merged the index only notes that these messages are gone.
+        self.db.run("INSERT INTO words (words) VALUES ('optimize')")
 
     @staticmethod
     def _bounds(no: int) -> tuple[int, int]:

@@ -93,6 +93,7 @@ def connect_writer(path: Path) -> Database:
     db.pragma("synchronous", "FULL")
     db.pragma("fullfsync", 1)  # macOS: fsync alone does not empty the drive's cache
     db.pragma("checkpoint_fullfsync", 1)
+    db.pragma("secure_delete", "FAST")  # what was removed from a page is overwritten in it
     db.pragma("journal_size_limit", WAL_KEPT_BYTES)
     db.pragma("cache_size", -WRITER_CACHE_KIB)
     return db

@@ -5,7 +5,8 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -204,10 +205,7 @@ class Writer(threading.Thread):
             work.failure = error
 
     def _transact(self, works: Sequence[AnyWork], marks: Mapping[MarkKey, Reading]) -> Changes:
-        if not works:
-            # Marks alone are not worth waiting for the disk; the next commit syncs them too.
-            self._db.pragma("synchronous", "NORMAL")
-        try:
+        with self._tuned_for(works):
             self._db.run("BEGIN IMMEDIATE")
             try:
                 batch = Batch(self._db, self._cache, self._clock())
@@ -218,14 +216,28 @@ class Writer(threading.Thread):
                 self._roll_back()
                 raise
             self._end_transaction()
-        finally:
-            if not works:
-                self._db.pragma("synchronous", "FULL")
         batch.remember()
         self._marks.written(marks)
         if changes.rev:
             self._notify.touch()
         return changes
+
+    @contextmanager
+    def _tuned_for(self, works: Sequence[AnyWork]) -> Iterator[None]:
+        """Settings that only some transactions want."""
+        if not works:
+            # Marks alone are not worth waiting for the disk; the next commit syncs them too.
+            name, value, usual = "synchronous", "NORMAL", "FULL"
+        elif works[0].scrubs:
+            name, value, usual = "secure_delete", "ON", "FAST"  # also in pages that become free
+        else:
+            yield
+            return
+        self._db.pragma(name, value)
+        try:
+            yield
+        finally:
+            self._db.pragma(name, usual)
 
     @staticmethod
     def _perform(batch: Batch, works: Sequence[AnyWork]) -> None:

@@ -1,0 +1,60 @@
+"""How a room ends, and the notices that it writes itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from .message import SYSTEM, Message
+
+MAX_CONCLUSION_CHARS = 2_000
+_SUMMARIES = ("conclusion", "summary", "rationale", "text")
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """How a room ended. `seq` is the message that ended it, or the notice itself."""
+
+    seq: int
+    by: str
+    outcome: str
+    conclusion: str
+    at: datetime
+
+
+def conclusion_of(content: str | dict[str, Any]) -> str:
+    """The words that sum up a terminal message: its text, or a summary inside its body."""
+    if isinstance(content, str):
+        return content[:MAX_CONCLUSION_CHARS]
+    for field_name in _SUMMARIES:
+        value = content.get(field_name)
+        if isinstance(value, str):
+            return value[:MAX_CONCLUSION_CHARS]
+    return ""
+
+
+def closing_notice(room_id: str, seq: int, id: str, closing: Closing) -> Message:
+    content = {
+        "outcome": closing.outcome,
+        "by": closing.by,
+        "conclusion": closing.conclusion,
+        "closingSeq": closing.seq,
+    }
+    return notice(room_id, seq, id, "room.closed", content, closing.at)
+
+
+def notice(
+    room_id: str, seq: int, id: str, type: str, content: dict[str, Any], at: datetime
+) -> Message:
+    """A message of the room itself. It wakes nobody: every wait ends with the change."""
+    return Message(
+        room_id=room_id,
+        seq=seq,
+        id=id,
+        at=at,
+        sender=SYSTEM,
+        sender_type="system",
+        type=type,
+        content=content,
+    )

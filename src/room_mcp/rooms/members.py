@@ -1,0 +1,47 @@
+"""Who is in a room, and what a caller shows to speak under a name."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from .message import SenderType
+
+
+class Proof(NamedTuple):
+    """What the caller has shown, apart from the name that he claims.
+
+    `key_hash` is the SHA-256 of a key sent with the request, `bearer_hash` that of a bearer
+    token, which may be meant for somebody else: one that fits nothing here is passed over.
+    `trusted` callers own the store itself (the embedded backend): keys do not guard against them.
+    """
+
+    key_hash: str | None = None
+    trusted: bool = False
+    bearer_hash: str | None = None
+
+    def shows(self, key_hash: str | None) -> bool:
+        return key_hash is not None and any(
+            shown is not None and hmac.compare_digest(shown, key_hash)
+            for shown in (self.key_hash, self.bearer_hash)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Somebody who joined. `active` is False after leaving; the name stays his.
+
+    `protected`: from now on only the holder of the key may use the name.
+    """
+
+    name: str
+    kind: SenderType
+    joined_at: datetime
+    joined_seq: int
+    active: bool = True
+    key_hash: str | None = None
+    protected: bool = False
+    messages: int = 0
+    size_bytes: int = 0

@@ -1,0 +1,39 @@
+"""Whom a message wakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from .members import Member
+from .message import WAKE_ALL_MEMBERS, Message, Wakes, addressed, wake_rule
+from .refusals import Malformed
+
+AuthorOf = Callable[[int], str | None]
+"""Looks up who sent a seq of this room; the store gives it to acts that reply."""
+
+
+def woken_by(message: Message, here: Sequence[Member], author_of: AuthorOf) -> tuple[str, ...]:
+    """The members whose wait it ends, out of those who are `here`; never the sender.
+
+    Raises:
+        Malformed: The type needs a receiver, and the message names none.
+    """
+    rule = wake_rule(message.type, message.sender_type)
+    if rule is Wakes.NOBODY:
+        return ()
+    others = tuple(member.name for member in here if member.name != message.sender)
+    if rule is Wakes.ALL:
+        return others
+    named = addressed(message)
+    if named or message.to:
+        return tuple(name for name in others if name in named)
+    if rule is Wakes.SMALL_ROOM:
+        agents = sum(member.kind == "agent" for member in here)
+        return others if agents <= WAKE_ALL_MEMBERS else ()
+    if rule is Wakes.AUTHOR:
+        author = None if message.reply_to is None else author_of(message.reply_to)
+        return tuple(name for name in others if name == author)
+    raise Malformed(
+        f"A message of type {message.type} names its receiver.",
+        advice=f"Send it with to=[…]; here are: {', '.join(others) or 'nobody yet'}.",
+    )

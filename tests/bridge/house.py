@@ -1,0 +1,126 @@
+"""A machine in memory: one store, one home folder, and agents at their MCP clients."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+from mcp.client.client import Client
+from mcp.types import Implementation
+
+from room_mcp import wire
+from room_mcp.bridge.server import build_server
+from room_mcp.client import RoomsClient
+from room_mcp.compose import open_client
+from room_mcp.settings import Settings
+
+SOON_S = 5
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a tool answered: all its text, the structure, and whether it is a refusal."""
+
+    text: str
+    is_error: bool
+    structured: dict[str, Any] | None
+
+    @property
+    def lines(self) -> list[str]:
+        return self.text.split("\n")
+
+
+class Agent:
+    """An agent at its own MCP server; call it with a tool and arguments."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    async def __call__(self, tool: str, /, **arguments: Any) -> Answer:
+        return await self.ask(tool, arguments)
+
+    async def ask(self, tool: str, arguments: dict[str, Any], **options: Any) -> Answer:
+        with anyio.fail_after(SOON_S):
+            result = await self.client.call_tool(tool, arguments, **options)
+        text = "\n".join(getattr(part, "text", "") for part in result.content)
+        return Answer(text, bool(result.is_error), result.structured_content)
+
+    async def say(self, room: str, content: str, **arguments: Any) -> Answer:
+        answer = await self("send_message", room=room, content=content, **arguments)
+        assert not answer.is_error, answer.text
+        return answer
+
+
+class House:
+    """The store, and whoever talks in it.
+
+    `rooms` is the backend itself, for people's and owners' acts and for looking behind the tools.
+    """
+
+    def __init__(self, home: Path, era: str, rooms: RoomsClient, settings: Settings) -> None:
+        self.home, self.era, self.rooms, self.settings = home, era, rooms, settings
+        self._stack = AsyncExitStack()
+
+    async def agent(
+        self,
+        name: str = "",
+        *,
+        host: str = "test",
+        max_wait_s: float = 0.05,
+        progress_every_s: float = 10.0,
+        place: str = "here",
+        settings: Settings | None = None,
+        rooms: RoomsClient | None = None,
+    ) -> Agent:
+        """An agent that just started; `name` is exact, without one the host's is taken."""
+        server = build_server(
+            settings or self.settings,
+            rooms or self.rooms,
+            agent=name,
+            max_wait_s=max_wait_s,
+            place=place,
+            progress_every_s=progress_every_s,
+        )
+        client = Client(
+            server, mode=self.era, client_info=Implementation(name=host, version="1.0")
+        )
+        return Agent(await self._stack.enter_async_context(client))
+
+    async def room(self, name: str = "api-review", *members: str) -> wire.RoomCreated:
+        room = await self.rooms.create_room(name, sender="owner")
+        for member in members:
+            await self.rooms.join(room.id, member)
+        return room
+
+    async def waiting_in(self, room_id: str, name: str) -> None:
+        """Until others see that this member sits in a wait."""
+
+        async def sits() -> bool:
+            return name in (await self.rooms.rooms(ids=[room_id])).rooms[0].waiting
+
+        await until(sits)
+
+    async def aclose(self) -> None:
+        await self._stack.aclose()
+
+
+async def until(holds: Callable[[], Awaitable[bool]], within_s: float = SOON_S) -> None:
+    """Return once the condition holds; asking is what lets the others run."""
+    with anyio.fail_after(within_s):
+        while not await holds():
+            await anyio.lowlevel.checkpoint()
+
+
+@asynccontextmanager
+async def a_house(home: Path, era: str) -> AsyncGenerator[House]:
+    settings = Settings(home=home, store=str(home / "rooms.db"))
+    async with open_client(settings) as rooms:
+        house = House(home, era, rooms, settings)
+        try:
+            yield house
+        finally:
+            await house.aclose()

@@ -1,0 +1,75 @@
+"""Rooms and acts to try a store with."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from room_mcp.rooms import AuthorOf, Draft, Proof, Room, Stamp, Step
+from room_mcp.store.interface import IdempotencyKey, Store
+
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+OWNER = Proof(trusted=True)
+
+Decide = Callable[[Room, AuthorOf], Step]
+
+
+def stamp(at: datetime = NOON) -> Stamp:
+    return Stamp(at, (str(uuid.uuid4()), str(uuid.uuid4())))
+
+
+def a_room(name: str = "review", **fields: Any) -> Room:
+    return Room(id=str(uuid.uuid4()), name=name, created_at=NOON, **fields)
+
+
+def says(content: Any, sender: str = "ann", *, at: datetime = NOON, **fields: Any) -> Decide:
+    """An act that posts."""
+    draft = Draft(sender, content, **fields)
+    ids = stamp(at)
+
+    def decide(room: Room, author_of: AuthorOf) -> Step:
+        return room.post(draft, proof=OWNER, stamp=ids, author_of=author_of)
+
+    return decide
+
+
+def joins(name: str) -> Decide:
+    return lambda room, _: room.join(name, proof=OWNER, stamp=stamp())
+
+
+def leaves(name: str) -> Decide:
+    return lambda room, _: room.leave(name, proof=OWNER)
+
+
+def closes(by: str = "ann") -> Decide:
+    ids = stamp()
+    return lambda room, _: room.close(by, "done", proof=OWNER, stamp=ids)
+
+
+def pauses(by: str = "ann") -> Decide:
+    ids = stamp()
+    return lambda room, _: room.pause(by, proof=OWNER, stamp=ids)
+
+
+def nothing(room: Room, author_of: AuthorOf) -> Step:
+    """Allows what is asked, and changes nothing itself."""
+    return Step(room)
+
+
+def key(value: str = "k1", *, sender: str = "ann", fingerprint: bytes = b"one") -> IdempotencyKey:
+    return IdempotencyKey(sender, value, fingerprint)
+
+
+async def new_room(store: Store, *texts: str, name: str = "review", **fields: Any) -> str:
+    """The id of a room that holds these messages of ann's."""
+    room, _ = await store.create(a_room(name, **fields))
+    for text in texts:
+        await store.act(room.id, says(text))
+    return room.id
+
+
+async def contents(store: Store, room_id: str) -> list[Any]:
+    page = await store.read(room_id, after=0, limit=500)
+    return [message.content for message in page.messages]

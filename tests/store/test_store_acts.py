@@ -1,0 +1,494 @@
+"""What a store promises about acts: order, numbers, refusals, idempotency keys."""
+
+from __future__ import annotations
+
+import asyncio
+
+import anyio
+import pytest
+from store_talk import (
+    a_room,
+    closes,
+    contents,
+    joins,
+    key,
+    leaves,
+    new_room,
+    nothing,
+    pauses,
+    says,
+)
+
+from room_mcp.rooms import AuthorOf, Refusal, Room, Step
+from room_mcp.rooms.refusals import KeyReused, RoomClosed, RoomNotFound
+from room_mcp.store.interface import Act, Done, Store
+from room_mcp.store.opening import open_store
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_room_comes_back_as_it_was_created(store: Store, other: Store):
+    room = a_room(purpose="PR 12 – Ärger", listed=False, max_bytes=512, owner_key_hash="ab")
+
+    assert await store.create(room) == (room, True)
+    assert await other.room(room.id) == room
+
+
+async def test_a_room_with_everything_in_it_comes_back_from_the_file(store: Store, other: Store):
+    room_id = await new_room(store)
+    await store.act(room_id, joins("bob"))
+    await store.act(room_id, says("Why?", type="question", to=("bob",)))
+    await store.act(room_id, leaves("bob"))
+    done = await store.act(room_id, says({"outcome": "yes"}, type="decision"))
+
+    assert done.room.closing is not None
+    assert await other.room(room_id) == done.room
+
+
+async def test_an_id_is_given_only_once(store: Store):
+    room, _ = await store.create(a_room())
+
+    with pytest.raises(ValueError, match="exists already"):
+        await store.create(room)
+
+
+async def test_reuse_takes_the_open_listed_room_of_that_name(store: Store):
+    first, _ = await store.create(a_room("Review"))
+
+    assert await store.create(a_room("review"), reuse=True) == (first, False)
+
+
+async def test_reuse_takes_a_paused_room(store: Store):
+    room_id = await new_room(store)
+    await store.act(room_id, pauses())
+
+    taken, is_new = await store.create(a_room(), reuse=True)
+
+    assert (taken.id, is_new) == (room_id, False)
+
+
+async def test_reuse_passes_over_closed_and_unlisted_rooms(store: Store):
+    await store.create(a_room(listed=False))
+    closed = await new_room(store)
+    await store.act(closed, closes())
+    room = a_room()
+
+    assert await store.create(room, reuse=True) == (room, True)
+
+
+async def test_without_reuse_two_rooms_may_have_one_name(store: Store):
+    first, _ = await store.create(a_room())
+    second, is_new = await store.create(a_room())
+
+    assert is_new
+    assert second.id != first.id
+
+
+async def test_two_stores_that_reuse_one_name_at_once_share_one_room(store: Store, other: Store):
+    made = await asyncio.gather(
+        *(one.create(a_room(), reuse=True) for one in (store, other) * 10)
+    )
+
+    assert len({room.id for room, _ in made}) == 1
+    assert sum(is_new for _, is_new in made) == 1
+
+
+async def test_an_act_gives_back_the_room_and_its_messages(store: Store):
+    room_id = await new_room(store)
+
+    done = await store.act(room_id, says({"text": "grüße", "n": [1, None, 1.5]}))
+
+    assert done.room.last_seq == 1
+    assert done == Done(await store.room(room_id), (await store.read(room_id)).messages)
+
+
+async def test_content_comes_back_exactly_as_sent(store: Store, other: Store):
+    sent = {"b": "\u0000 \u2028 😀 東京", "a": 2**53, "x": {"": [True, None, -0.0, 1e-300]}}
+    room_id = await new_room(store)
+    await store.act(room_id, says(sent))
+
+    (found,) = await contents(other, room_id)
+
+    assert found == sent
+    assert list(found) == ["b", "a", "x"]
+
+
+async def test_acts_in_an_unknown_room_are_refused(store: Store):
+    with pytest.raises(RoomNotFound):
+        await store.act("nowhere", says("hello"))
+
+
+async def test_no_refusal_names_the_room_id(store: Store):
+    with pytest.raises(RoomNotFound) as refused:
+        await store.act("secret-room-id", says("hello"))
+
+    assert "secret" not in str(refused.value) + str(refused.value.__cause__)
+
+
+async def test_a_refusal_changes_nothing(store: Store):
+    room_id = await new_room(store, "first")
+    before = await store.room(room_id)
+
+    with pytest.raises(Refusal):
+        await store.act(room_id, says("late", if_last_seq=0))
+
+    assert await store.room(room_id) == before
+    assert await contents(store, room_id) == ["first"]
+
+
+async def test_a_mistake_in_decide_reaches_its_caller_and_nobody_else(store: Store):
+    room_id = await new_room(store)
+
+    def mistaken(room: Room, author_of: AuthorOf) -> Step:
+        raise ZeroDivisionError("mine")
+
+    results = await asyncio.gather(
+        store.act(room_id, says("before")),
+        store.act(room_id, mistaken),
+        store.act(room_id, says("after")),
+        return_exceptions=True,
+    )
+
+    assert isinstance(results[1], ZeroDivisionError)
+    assert await contents(store, room_id) == ["before", "after"]
+
+
+async def test_content_that_cannot_be_written_fails_its_own_act_only(store: Store):
+    room_id = await new_room(store)
+
+    results = await asyncio.gather(
+        store.act(room_id, says("before")),
+        store.act(room_id, says("lone \ud800 surrogate")),
+        store.act(room_id, says("after")),
+        return_exceptions=True,
+    )
+
+    assert [type(one) for one in results] == [Done, UnicodeEncodeError, Done]
+    assert await contents(store, room_id) == ["before", "after"]
+
+
+async def test_a_step_that_skips_a_number_is_not_stored(store: Store):
+    room_id = await new_room(store, "one")
+
+    def skipping(room: Room, author_of: AuthorOf) -> Step:
+        _, (message,) = says("two")(room, author_of)
+        return Step(room, (message,))
+
+    with pytest.raises(ValueError, match="gaps"):
+        await store.act(room_id, skipping)
+
+    assert await contents(store, room_id) == ["one"]
+
+
+async def test_acts_at_the_same_time_are_numbered_without_gaps(store: Store, other: Store):
+    room_id = await new_room(store)
+
+    dones = await asyncio.gather(
+        *(one.act(room_id, says(f"{n}", f"agent-{n % 7}")) for one in (store, other) for n in range(100))
+    )
+
+    page = await store.read(room_id, after=0, limit=500)
+    assert [message.seq for message in page.messages] == list(range(1, 201))
+    assert {done.messages[0] for done in dones} == set(page.messages)
+
+
+async def test_acts_of_one_caller_keep_their_order(store: Store):
+    room_id = await new_room(store)
+
+    await asyncio.gather(*(store.act(room_id, says(n)) for n in map(str, range(50))))
+
+    assert await contents(store, room_id) == [str(n) for n in range(50)]
+
+
+async def test_acts_that_wait_together_see_each_other(store: Store):
+    room_id = await new_room(store)
+
+    results = await asyncio.gather(
+        store.act(room_id, says("the end", type="decision")),
+        store.act(room_id, says("one more")),
+        return_exceptions=True,
+    )
+
+    assert isinstance(results[1], RoomClosed)
+
+
+async def test_an_answer_knows_the_author_of_a_message_in_the_same_transaction(store: Store):
+    room_id = await new_room(store)
+    await store.act(room_id, joins("bob"))
+
+    _, answered = await asyncio.gather(
+        store.act(room_id, says("Shall I?", "bob")),
+        store.act(room_id, says("Yes.", type="answer", reply_to=1)),
+    )
+
+    assert answered.messages[0].wakes == ("bob",)
+
+
+async def test_an_answer_knows_the_author_of_an_old_message(store: Store, other: Store):
+    room_id = await new_room(store)
+    await store.act(room_id, says("Shall I?", "bob"))
+
+    answered = await other.act(room_id, says("Yes.", type="answer", reply_to=1))
+
+    assert answered.messages[0].wakes == ("bob",)
+
+
+async def test_a_batch_is_decided_in_order_and_goes_on_after_a_refusal(store: Store):
+    room_id = await new_room(store)
+
+    results = await store.act_all(
+        room_id,
+        [Act(says("one")), Act(says("two", if_last_seq=0)), Act(says("three", if_last_seq=1))],
+    )
+
+    assert [type(one).__name__ for one in results] == ["Done", "SeqMismatch", "Done"]
+    assert await contents(store, room_id) == ["one", "three"]
+
+
+async def test_a_batch_of_more_than_a_transaction_takes_is_done(store: Store):
+    room_id = await new_room(store)
+
+    results = await store.act_all(room_id, [Act(says(str(n))) for n in range(300)])
+
+    assert len(results) == 300
+    assert (await store.room(room_id)).last_seq == 300
+
+
+async def test_an_empty_batch_is_nothing(store: Store):
+    assert await store.act_all(await new_room(store), []) == []
+
+
+# ---- idempotency keys -----------------------------------------------------------------------------
+
+
+async def test_a_key_stands_for_one_message(store: Store, other: Store):
+    room_id = await new_room(store)
+    first = await store.act(room_id, says("hello"), key=key())
+
+    again = await other.act(room_id, says("hello"), key=key())
+
+    assert again == Done(first.room, first.messages, replayed=True)
+    assert await contents(store, room_id) == ["hello"]
+
+
+async def test_a_replay_comes_with_the_room_as_it_is_now(store: Store):
+    room_id = await new_room(store)
+    await store.act(room_id, says("hello"), key=key())
+    await store.act(room_id, says("more"))
+
+    assert (await store.act(room_id, says("hello"), key=key())).room.last_seq == 2
+
+
+async def test_a_key_is_replayed_after_the_room_was_closed(store: Store):
+    room_id = await new_room(store)
+    first = await store.act(room_id, says("hello"), key=key())
+    await store.act(room_id, closes())
+
+    again = await store.act(room_id, says("hello"), key=key())
+
+    assert again.replayed
+    assert again.messages == first.messages
+
+
+async def test_a_key_is_replayed_after_the_store_was_opened_anew(store: Store, path):
+    room_id = await new_room(store)
+    first = await store.act(room_id, says("hello"), key=key())
+    await store.aclose()
+    again = open_store(path)
+    await again.open()
+
+    replay = await again.act(room_id, says("hello"), key=key())
+
+    assert replay.messages == first.messages
+    await again.aclose()
+
+
+async def test_one_key_sent_many_times_at_once_is_one_message(store: Store, other: Store):
+    room_id = await new_room(store)
+
+    dones = await asyncio.gather(
+        *(one.act(room_id, says("hello"), key=key()) for one in (store, other) * 20)
+    )
+
+    assert sum(not done.replayed for done in dones) == 1
+    assert len({done.messages for done in dones}) == 1
+    assert await contents(store, room_id) == ["hello"]
+
+
+async def test_a_key_for_another_message_is_refused(store: Store):
+    room_id = await new_room(store)
+    await store.act(room_id, says("hello"), key=key(fingerprint=b"one"))
+
+    with pytest.raises(KeyReused):
+        await store.act(room_id, says("bye"), key=key(fingerprint=b"two"))
+
+    assert await contents(store, room_id) == ["hello"]
+
+
+async def test_a_key_belongs_to_its_sender_however_the_name_is_spelt(store: Store):
+    room_id = await new_room(store)
+    await store.act(room_id, says("hello"), key=key(sender="ann"))
+
+    other_sender = await store.act(room_id, says("hello", "bob"), key=key(sender="bob"))
+    same_sender = await store.act(room_id, says("hello"), key=key(sender="ANN"))
+
+    assert not other_sender.replayed
+    assert same_sender.replayed
+
+
+async def test_a_key_belongs_to_its_room(store: Store):
+    one, two = await new_room(store), await new_room(store)
+    await store.act(one, says("hello"), key=key())
+
+    assert not (await store.act(two, says("hello"), key=key())).replayed
+
+
+async def test_a_key_of_a_refused_act_is_free(store: Store):
+    room_id = await new_room(store, "first")
+    with pytest.raises(Refusal):
+        await store.act(room_id, says("late", if_last_seq=0), key=key())
+
+    assert not (await store.act(room_id, says("now"), key=key(fingerprint=b"two"))).replayed
+
+
+async def test_keys_work_inside_a_batch(store: Store):
+    room_id = await new_room(store)
+
+    first, again, reused = await store.act_all(
+        room_id,
+        [
+            Act(says("hello"), key()),
+            Act(says("hello"), key()),
+            Act(says("bye"), key(fingerprint=b"two")),
+        ],
+    )
+
+    assert isinstance(first, Done)
+    assert isinstance(again, Done)
+    assert again.replayed
+    assert again.messages == first.messages
+    assert isinstance(reused, KeyReused)
+
+
+# ---- erasing and deleting ---------------------------------------------------------------------------
+
+
+async def test_erasing_removes_texts_and_keeps_numbers_and_keys(store: Store, other: Store):
+    room_id = await new_room(store, "secret")
+    await store.act(room_id, says("hello"), key=key())
+
+    room = await store.erase(room_id, nothing)
+
+    assert (room.size_bytes, room.erasures, room.last_seq) == (0, 1, 2)
+    assert await other.room(room_id) == room
+    assert await contents(other, room_id) == [None, None]
+    assert await store.search("secret", room_ids=[room_id]) == []
+    assert (await other.act(room_id, says("hello"), key=key())).replayed
+
+
+async def test_erasing_applies_the_step_and_keeps_its_messages(store: Store):
+    room_id = await new_room(store, "secret")
+
+    room = await store.erase(room_id, says({"by": "ann"}, type="erased"))
+
+    assert room.last_seq == 2
+    assert await contents(store, room_id) == [None, {"by": "ann"}]
+
+
+async def test_erased_text_is_nowhere_in_the_files(store: Store, path):
+    room_id = await new_room(store, "xylophone-secret")
+
+    await store.erase(room_id, nothing)
+
+    await store.aclose()
+    files = [path, path.with_name(path.name + "-wal")]
+    assert not any(b"xylophone" in file.read_bytes() for file in files if file.exists())
+
+
+async def test_erasing_may_be_refused(store: Store):
+    room_id = await new_room(store, "kept")
+    await store.act(room_id, closes())
+
+    with pytest.raises(RoomClosed):
+        await store.erase(room_id, says("no"))
+
+    assert (await contents(store, room_id))[0] == "kept"
+
+
+async def test_a_deleted_room_is_gone_for_everybody(store: Store, other: Store):
+    room_id = await new_room(store, "hello")
+    await other.room(room_id)
+
+    await store.delete(room_id, nothing)
+
+    for one in (store, other):
+        with pytest.raises(RoomNotFound):
+            await one.room(room_id)
+        with pytest.raises(RoomNotFound):
+            await one.read(room_id)
+        with pytest.raises(RoomNotFound):
+            await one.readings(room_id)
+        with pytest.raises(RoomNotFound):
+            await one.act(room_id, says("hello"))
+        with pytest.raises(RoomNotFound):
+            await one.delete(room_id, nothing)
+        assert await one.directory() == []
+        assert await one.search("hello", room_ids=[room_id]) == []
+        assert (await one.heads([room_id]))[room_id].room is None
+
+
+async def test_deleting_may_be_refused(store: Store):
+    room_id = await new_room(store)
+    await store.act(room_id, closes())
+
+    with pytest.raises(RoomClosed):
+        await store.delete(room_id, says("no"))
+
+    assert (await store.room(room_id)).id == room_id
+
+
+async def test_a_deleted_room_leaves_no_text_in_the_files(store: Store, path):
+    room_id = await new_room(store, "xylophone-secret", name="zither-name", purpose="harpsichord")
+
+    await store.delete(room_id, nothing)
+
+    await store.aclose()
+    text = b"".join(
+        file.read_bytes() for file in path.parent.iterdir() if not file.name.endswith("-shm")
+    )
+    assert not [word for word in (b"xylophone", b"zither", b"harpsichord") if word in text]
+
+
+# ---- giving up and being cancelled ------------------------------------------------------------------
+
+
+async def test_an_act_goes_on_when_its_caller_is_cancelled_after_it_began(store: Store):
+    room_id = await new_room(store)
+    began = anyio.Event()
+    loop = asyncio.get_running_loop()
+
+    def decide(room: Room, author_of: AuthorOf) -> Step:
+        loop.call_soon_threadsafe(began.set)
+        return says("hello")(room, author_of)
+
+    with anyio.fail_after(5):
+        task = asyncio.ensure_future(store.act(room_id, decide))
+        await began.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    assert await contents(store, room_id) == ["hello"]
+
+
+async def test_an_act_whose_caller_is_cancelled_at_once_does_not_happen(store: Store):
+    room_id = await new_room(store)
+
+    task = asyncio.ensure_future(store.act(room_id, says("hello")))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await store.act(room_id, says("next"))
+
+    assert (await contents(store, room_id))[-1] == "next"
