@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,8 +92,8 @@ class Shell:
     home: Path
     capsys: pytest.CaptureFixture[str]
     monkeypatch: pytest.MonkeyPatch
-    env: dict[str, str] = field(default_factory=dict)
-    running: list[Running] = field(default_factory=list)
+    env: dict[str, str] = field(default_factory=dict[str, str])
+    running: list[Running] = field(default_factory=list[Running])
 
     def __call__(self, *words: str, stdin: str | bytes = "") -> Said:
         """Run a command here; `stdin` is what is piped in."""
@@ -114,7 +115,7 @@ class Shell:
     def start(self, *words: str, stdin: int = subprocess.DEVNULL) -> Running:
         """Run a command that stays."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "room_mcp", *words],
+            [*self.argv, *words],
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -127,6 +128,10 @@ class Shell:
         return started
 
     @property
+    def argv(self) -> list[str]:
+        return [sys.executable, "-m", "room_mcp"]
+
+    @property
     def environment(self) -> dict[str, str]:
         return {"ROOM_MCP_HOME": str(self.home), **self.env}
 
@@ -134,6 +139,12 @@ class Shell:
     def whole_environment(self) -> dict[str, str]:
         kept = {name: os.environ[name] for name in os.environ if not name.startswith("ROOM_MCP_")}
         return {**kept, "LANG": "C.UTF-8", **self.environment}
+
+    def until_waiting(self, name: str) -> None:
+        """Until the directory says that somebody sits in a wait."""
+        deadline = time.monotonic() + PATIENCE_S
+        while name not in self("rooms", "--json").json["rooms"][0]["waiting"]:
+            assert time.monotonic() < deadline
 
     def room(self, name: str, *texts: str) -> str:
         """A room in which ann said these things; its id."""

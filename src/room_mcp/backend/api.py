@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel
 from starlette.background import BackgroundTask
@@ -15,12 +15,13 @@ from starlette.responses import Response, StreamingResponse
 
 import room_mcp
 from room_mcp import wire
+from room_mcp.rooms import Proof
 
 from .callers import owner_proof_of, proof_of
 from .finding import Finder
 from .following import Follower
 from .limits import MAX_BATCH_BODY_BYTES, body_as
-from .queries import Query, known_id
+from .queries import Query, known_id, seq_in
 from .reading import PageQuery
 from .service import OWNER_NAME, RoomService
 
@@ -30,7 +31,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One call. `query` are the parameters it knows; `media` what it answers with, if not JSON."""
+    """One call.
+
+    `query` are the parameters it knows; `media` what it answers with, if not JSON, and
+    `other_media` what on request; `other_status` is another that is no refusal.
+    """
 
     method: str
     path: str
@@ -41,6 +46,8 @@ class Operation:
     query: tuple[str, ...] = ()
     status: int = 200
     media: str = "application/json"
+    other_media: tuple[str, ...] = ()
+    other_status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +192,7 @@ async def post_message(request: Request, *, default_sender: str | None = None) -
     id = room_id(request)
     key = body.agent_key or body.agent_session_id
     proof = owner_proof_of(request, key) if default_sender else proof_of(request, key)
-    posted = await services(request).rooms.post(
+    posted, complete = await services(request).rooms.post(
         id,
         body,
         proof,
@@ -195,12 +202,25 @@ async def post_message(request: Request, *, default_sender: str | None = None) -
     headers = {"Location": f"/agent/rooms/{id}/messages?after={posted.seq - 1}&limit=1"}
     if posted.idempotent:
         headers["Idempotency-Replayed"] = "true"
-    return answered(posted, 201, headers)
+    return await _completing(request, answered(posted, 201, headers), complete)
+
+
+async def _completing(
+    request: Request, response: Response, complete: Callable[[], Awaitable[None]]
+) -> Response:
+    """The response, which completes by leaving; for a client that is gone it never does."""
+    if not await request.is_disconnected():
+        response.background = BackgroundTask(complete)
+    return response
 
 
 async def post_batch(request: Request) -> Response:
     body = await body_as(request, wire.Batch, max_bytes=MAX_BATCH_BODY_BYTES)
-    return answered(await services(request).rooms.batch(room_id(request), body, proof_of(request)))
+
+    def proof_for(post: wire.Post) -> Proof:
+        return proof_of(request, post.agent_key or post.agent_session_id)
+
+    return answered(await services(request).rooms.batch(room_id(request), body, proof_for))
 
 
 PAGE_QUERY = ("after", "before", "limit", "wait", "since", "sender", "type", "reader", "ack")
@@ -222,9 +242,7 @@ async def read_messages(request: Request) -> Response:
     reader = services(request).rooms.reader
     work = reader.page(room_id(request), page, proof_of(request))
     done = await (while_connected(request, work) if page.wait_s else work)
-    response = answered(done.page)
-    response.background = BackgroundTask(done.complete)  # runs when the answer has left
-    return response
+    return await _completing(request, answered(done.page), done.complete)
 
 
 HISTORY_QUERY = ("after", "before", "limit", "since")
@@ -263,9 +281,11 @@ async def updates(request: Request) -> Response:
 async def stream(request: Request) -> Response:
     query = Query(request, ("after",))
     id = room_id(request)
-    last_id = request.headers.get("last-event-id", "")
-    after = max(query.cursor("after") or 0, int(last_id) if last_id.isdecimal() else 0)
-    room = await services(request).rooms.room(id)
+    last_id = seq_in(request.headers.get("last-event-id", ""))
+    after = max(query.cursor("after") or 0, last_id or 0)
+    rooms = services(request).rooms
+    room = await rooms.store.room(id)
+    rooms.reader.must_reach(room, after)
     if room.lifecycle == "closed" and after >= room.last_seq:
         return Response(status_code=204)
     follower = services(request).follower
@@ -330,6 +350,7 @@ OPERATIONS: tuple[Operation, ...] = (
         wire.RoomCreated,
         wire.NewRoom,
         status=201,
+        other_status=200,
     ),
     Operation(
         "GET",
@@ -408,6 +429,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "Follow a room as server-sent events",
         query=("after",),
         media="text/event-stream",
+        other_media=("application/x-ndjson",),
+        other_status=204,
     ),
     Operation(
         "GET",
@@ -416,6 +439,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "The whole room as a file",
         query=("format",),
         media="text/markdown",
+        other_media=("application/x-ndjson",),
     ),
     Operation(
         "GET",
@@ -434,7 +458,14 @@ OPERATIONS: tuple[Operation, ...] = (
         query=UPDATES_QUERY,
     ),
     Operation(
-        "POST", "/api/rooms", create_room, "Open a room", wire.RoomCreated, wire.NewRoom, status=201
+        "POST",
+        "/api/rooms",
+        create_room,
+        "Open a room",
+        wire.RoomCreated,
+        wire.NewRoom,
+        status=201,
+        other_status=200,
     ),
     Operation("GET", "/api/rooms", list_rooms, "List rooms", wire.Directory, query=DIRECTORY_QUERY),
     Operation("GET", _OWNERS, room, "One room", wire.Room),
@@ -466,15 +497,9 @@ OPERATIONS: tuple[Operation, ...] = (
         "Follow a room as server-sent events",
         query=("after",),
         media="text/event-stream",
+        other_media=("application/x-ndjson",),
+        other_status=204,
     ),
     Operation("GET", "/healthz", healthz, "The process runs", wire.Health),
     Operation("GET", "/readyz", readyz, "The store answers", wire.Health),
 )
-
-
-def route_table() -> dict[str, Any]:
-    """Path → method → operation."""
-    table: dict[str, Any] = {}
-    for operation in OPERATIONS:
-        table.setdefault(operation.path, {})[operation.method] = operation
-    return table

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
 from room_mcp.settings import Settings
 from room_mcp.store.interface import Store
@@ -79,7 +79,7 @@ def _telling_problems(handler: Handler) -> Handler:
     async def answer(request: Request) -> Response:
         try:
             return await handler(request)
-        except ClientGone:
+        except (ClientGone, ClientDisconnect):
             return Response(status_code=CLIENT_GONE)
         except Exception as error:
             return problem(error)
@@ -87,17 +87,26 @@ def _telling_problems(handler: Handler) -> Handler:
     return answer
 
 
+def _methods_at(request: Request) -> list[str]:
+    """The methods by which something is at this path."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    here = [one for one in routes if one.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for one in here for method in one.methods or ()})
+
+
 async def _http_exception(request: Request, error: Exception) -> Response:
     """What the router itself says: no such path, or not by this method."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     if status == 405:
-        return problem(
+        told = problem(
             HttpProblem(
                 "no_such_method",
                 f"{request.method} is not known here.",
                 "GET /openapi.json lists every call.",
             )
         )
+        told.headers["Allow"] = ", ".join(_methods_at(request))
+        return told
     return problem(
         HttpProblem(
             "no_such_path", "There is nothing at this path.", "GET /openapi.json lists every call."

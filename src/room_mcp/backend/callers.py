@@ -39,15 +39,21 @@ def proof_of(request: HTTPConnection, key_in_body: str | None = None) -> Proof:
 
 
 def owner_proof_of(request: HTTPConnection, key_in_body: str | None = None) -> Proof:
-    """As `proof_of`, for the owner's calls, which also take the key as a bearer token."""
+    """As `proof_of`, for the owner's calls, which also take the key as a bearer token.
+
+    Clients of the origin send the token of their account there, which is none of ours.
+    """
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     bearer = token.strip() if scheme.lower() == "bearer" else None
-    return _proof(request, key_in_body or request.headers.get("room-key") or bearer)
+    return _proof(request, key_in_body or request.headers.get("room-key"), bearer)
 
 
-def _proof(request: HTTPConnection, key: str | None) -> Proof:
-    trusted = bool(request.scope.get(TRUSTED))
-    return Proof(key_hash=key_hash(key) if key else None, trusted=trusted)
+def _proof(request: HTTPConnection, key: str | None, bearer: str | None = None) -> Proof:
+    return Proof(
+        key_hash=key_hash(key) if key else None,
+        trusted=bool(request.scope.get(TRUSTED)),
+        bearer_hash=key_hash(bearer) if bearer else None,
+    )
 
 
 def sender_type(claimed: str | None, proof: Proof) -> Literal["agent", "human"]:

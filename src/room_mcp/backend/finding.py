@@ -56,9 +56,14 @@ class Finder:
                 limit=limit,
             )
         full = not ids and len(listed) == limit
+        last = listed[-1] if listed else None
+        if not ids and not proof.trusted:
+            # An id lets one in, and anybody can ask for the rooms of any name.
+            listed = [one for one in listed if one.room.listed]
         return wire.Directory(
             rooms=[await self._row(one, member, read or {}) for one in listed],
-            next_cursor=answers.timestamp(listed[-1].updated_at) if full else None,
+            # To the microsecond: rounded, it would pass over rooms of the same millisecond.
+            next_cursor=last.updated_at.isoformat() if full and last else None,
             directory=number,
         )
 

@@ -136,8 +136,10 @@ class Follower:
                     return
 
     async def _is_over(self, room_id: str, cursor: int) -> bool:
-        room = await self._store.room(room_id)
-        return room.lifecycle == "closed" and cursor >= room.last_seq
+        head = (await self._store.heads([room_id]))[room_id]
+        if head.room is None:
+            return True
+        return head.room.lifecycle == "closed" and cursor >= head.last_seq
 
     async def jsonl(self, room_id: str) -> AsyncIterator[bytes]:
         """The whole room, one message a line, oldest first; fit to be read by programs."""

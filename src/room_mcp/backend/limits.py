@@ -97,7 +97,13 @@ def must_be_plain(value: Any) -> None:
 
 
 def _must_be_text(value: str) -> None:
-    if "\x00" in value or any("\ud800" <= char <= "\udfff" for char in value):
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        is_text = False
+    else:
+        is_text = "\x00" not in value
+    if not is_text:
         raise HttpProblem(
             "malformed",
             "A text holds NUL or half of a surrogate pair.",

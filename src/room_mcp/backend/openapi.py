@@ -73,7 +73,7 @@ def _operation(one: Operation) -> dict[str, Any]:
         "summary": one.summary,
         "parameters": [*_path_parameters(one), *(_query_parameter(name) for name in one.query)],
         "responses": {
-            str(one.status): _answer(one),
+            **{str(status): _answer(one, status) for status in _statuses(one)},
             "default": {
                 "description": "Refused: " + ", ".join(KINDS),
                 "content": {PROBLEM_JSON: {"schema": _ref(wire.Problem)}},
@@ -88,11 +88,16 @@ def _operation(one: Operation) -> dict[str, Any]:
     return described
 
 
-def _answer(one: Operation) -> dict[str, Any]:
-    if one.status == 204:
-        return {"description": "Done."}
+def _statuses(one: Operation) -> list[int]:
+    return [one.status] if one.other_status is None else [one.status, one.other_status]
+
+
+def _answer(one: Operation, status: int) -> dict[str, Any]:
+    if status == 204:
+        return {"description": "Done; nothing follows."}
     schema = {"type": "string"} if one.answer is None else _ref(one.answer)
-    return {"description": one.summary, "content": {one.media: {"schema": schema}}}
+    media = (one.media, *one.other_media)
+    return {"description": one.summary, "content": {name: {"schema": schema} for name in media}}
 
 
 def _ref(model: type[Any]) -> dict[str, str]:

@@ -12,6 +12,8 @@ from room_mcp import wire
 from .errors import HttpProblem
 from .limits import MAX_INTEGER
 
+_MAX_SEQ_DIGITS = 16  # of 2^53; Python refuses to read numbers of thousands of digits
+
 
 class Query:
     """The query of one request; `only` refuses names that the call does not know."""
@@ -38,13 +40,14 @@ class Query:
         value = self._params.get(name)
         if value is None:
             return None
-        if not (value.isascii() and value.isdigit() and int(value[:20]) <= MAX_INTEGER):
+        seq = seq_in(value)
+        if seq is None:
             raise HttpProblem(
                 "malformed",
                 f"The parameter {name!r} is no cursor.",
                 f"Send a whole number from 0 on, such as {name}=12.",
             )
-        return int(value)
+        return seq
 
     def limit(self, default: int, most: int = wire.MAX_LIMIT) -> int:
         """A page size, clamped to 1 … `most`; the answer says what it became."""
@@ -103,14 +106,22 @@ class Query:
             room_id, _, after = part.partition(":")
             if not part:
                 continue
-            if after and not (after.isascii() and after.isdigit()):
+            seq = seq_in(after or "0")
+            if seq is None:
                 raise HttpProblem(
                     "malformed",
                     f"The parameter {name!r} is not of the form id:after,id:after.",
                     "Send the last seq that you have behind each id, such as :12.",
                 )
-            found[known_id(room_id)] = min(int(after[:20] or 0), MAX_INTEGER)
+            found[known_id(room_id)] = seq
         return found
+
+
+def seq_in(text: str) -> int | None:
+    """The seq that a text spells, 0 to 2^53; None when it spells none."""
+    if not (text.isascii() and text.isdigit()) or len(text) > _MAX_SEQ_DIGITS:
+        return None
+    return seq if (seq := int(text)) <= MAX_INTEGER else None
 
 
 def known_id(value: str) -> str:

@@ -7,7 +7,7 @@ therefore shown again.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -19,10 +19,10 @@ from room_mcp.store.interface import MAX_PAGE_BYTES, Page, Reading, Store
 from . import answers
 from .waiting import Waits
 
-HISTORY_MESSAGES = 1_000  # what GET history answers with, when the room is larger than a page
 MISSED_MESSAGES = 10
 MISSED_BYTES = 8 * 1024
 _MISSED_SCAN = 100
+_FIELDS_BYTES = 400  # what the fields around a message's content take in an answer
 _SECONDS = 1e9  # a `since` from here on is a time in seconds, a smaller one a seq
 _MILLISECONDS = 1e12
 
@@ -56,10 +56,14 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """What others said since the sender last read; `messages` are the first of `count`."""
+    """What others said since the sender last read; `messages` are the first of `count`.
+
+    `shown_to` is how far the answer that holds them shows the room.
+    """
 
     messages: tuple[Message, ...]
     count: int
+    shown_to: int
 
 
 class Reader:
@@ -78,22 +82,20 @@ class Reader:
             NotAMember, NameProtected: `reader` may not be used by this caller.
             Malformed: `since` is neither an id, a time nor a number.
         """
+        # First of all: what other calls show from now on was not seen when this one was made.
+        readings: Mapping[str, Reading] = {}
+        if query.reader is not None:
+            readings = await self._store.readings(room_id)
         room = await self._store.room(room_id)
         member = None if query.reader is None else room.must_speak_as(query.reader, proof)
         after = query.after
         if query.since is not None:
             after = await self.since(room_id, query.since)
-        if after is not None and after > room.last_seq:
-            raise CursorAhead(
-                f"The cursor is {after}, and the room is at {room.last_seq}.",
-                lastSeq=room.last_seq,
-                epoch=answers.epoch(self._store.epoch, room),
-            )
+        self.must_reach(room, after)
         reading = None
         if member is not None:
             acknowledged = query.ack if query.ack is not None else after
-            known = (await self._store.readings(room_id)).get(member.name)
-            reading = self.arrive(room, member, acknowledged, known)
+            reading = self.arrive(room, member, acknowledged, readings.get(member.name))
             if after is None and query.before is None:
                 after = reading.read_to
         page = await self._page_or_wait(room, member, replace(query, after=after))
@@ -107,28 +109,52 @@ class Reader:
 
         return Answered(answer, complete)
 
+    def must_reach(self, room: Room, after: int | None) -> None:
+        """Raises CursorAhead when a cursor lies beyond the room."""
+        if after is not None and after > room.last_seq:
+            raise CursorAhead(
+                f"The cursor is {after}, and the room is at {room.last_seq}.",
+                lastSeq=room.last_seq,
+                epoch=answers.epoch(self._store.epoch, room),
+            )
+
     async def history(
         self, room_id: str, *, after: int | None, before: int | None, limit: int | None
     ) -> wire.History:
-        """The whole room while it fits into one page, else its newest part; oldest first."""
+        """The whole room while it has at most 1 MiB, else its newest part; oldest first."""
         room = await self._store.room(room_id)
-        page = await self._store.read(
-            room_id,
-            after=after,
-            before=before,
-            limit=HISTORY_MESSAGES if limit is None else limit,
-            max_bytes=MAX_PAGE_BYTES,
-        )
-        older = page.first_seq is not None and page.first_seq > 1
+        self.must_reach(room, after)
+        if limit is None and after is None:
+            found, has_more = await self._newest(room_id, before)
+        else:
+            page = await self._store.read(
+                room_id, after=after, before=before, limit=limit or wire.MAX_LIMIT
+            )
+            found, has_more = page.messages, page.has_more
+        older = bool(found) and found[0].seq > 1
         return wire.History(
-            messages=answers.messages(page.messages),
+            messages=answers.messages(found),
             last_seq=room.last_seq,
-            has_more=page.has_more,
-            prev_cursor=page.first_seq if older else None,
+            has_more=has_more,
+            prev_cursor=found[0].seq if older else None,
             closed=room.lifecycle == "closed",
             outcome=room.closing.outcome if room.closing else None,
             epoch=answers.epoch(self._store.epoch, room),
         )
+
+    async def _newest(self, room_id: str, before: int | None) -> tuple[Sequence[Message], bool]:
+        """The newest messages, up to 1 MiB as they are sent, and whether there are older ones."""
+        found: list[Message] = []
+        left = MAX_PAGE_BYTES
+        has_more = True
+        while has_more and left > 0:
+            page = await self._store.read(
+                room_id, before=before, limit=wire.MAX_LIMIT, max_bytes=left
+            )
+            found[:0] = page.messages
+            has_more, before = page.has_more, page.first_seq
+            left -= sum(_size_bytes(one) + _FIELDS_BYTES for one in page.messages)
+        return found, has_more
 
     def arrive(self, room: Room, member: Member, ack: int | None, known: Reading | None) -> Reading:
         """Settle what a member has read, as a call of his arrives; `known` is from before it.
@@ -169,23 +195,25 @@ class Reader:
             ),
         )
 
-    async def missed_before(self, room: Room, member: Member, seq: int, reading: Reading) -> Missed:
-        """What others said between a member's last reading and his own message `seq`.
+    async def missed_by(self, room: Room, member: Member, reading: Reading, *, upto: int) -> Missed:
+        """What others said since a member last read; what comes after `upto` is his own doing.
 
-        When nothing was missed, or all of it is shown by this answer, the marks move on.
+        When that is nothing, he has read the room so far.
         """
-        if reading.read_to >= seq - 1:
+        if reading.read_to >= upto:
             self.mark(room, member.name, shown_to=room.last_seq, read_to=room.last_seq)
-            return Missed((), 0)
-        page = await self._store.read(room.id, after=reading.read_to, limit=_MISSED_SCAN)
-        others = [one for one in page.messages if one.sender != member.name and one.seq < seq]
+            return Missed((), 0, room.last_seq)
+        page = await self._store.read(
+            room.id, after=reading.read_to, before=upto + 1, limit=_MISSED_SCAN
+        )
+        others = [one for one in page.messages if one.sender != member.name]
         shown = _first_within(others, MISSED_MESSAGES, MISSED_BYTES)
-        if len(shown) == len(others) and (page.last_seq or 0) >= seq:
-            read_to = room.last_seq if not others else 0
-            self.mark(room, member.name, shown_to=seq, read_to=read_to)
-        elif shown:
-            self.mark(room, member.name, shown_to=shown[-1].seq)
-        return Missed(tuple(shown), len(others))
+        if len(shown) < len(others):
+            return Missed(tuple(shown), len(others), shown[-1].seq if shown else 0)
+        reached = room.last_seq if page.last_seq == upto else page.last_seq or 0
+        if not others:
+            self.mark(room, member.name, shown_to=reached, read_to=reached)
+        return Missed(tuple(shown), len(others), reached)
 
     async def _page_or_wait(self, room: Room, member: Member | None, query: PageQuery) -> Page:
         async def read() -> Page:
@@ -231,9 +259,10 @@ class Reader:
         reached = page.last_seq if page.last_seq is not None else after
         return wire.Page(
             messages=answers.messages(page.messages),
-            next_cursor=room.last_seq if reached is None else reached,
+            next_cursor=reached or 0,
             last_seq=room.last_seq,
-            has_more=page.has_more,
+            # What came while the answer was made is not in it.
+            has_more=page.has_more or (after is not None and (reached or 0) < room.last_seq),
             closed=room.lifecycle == "closed",
             outcome=room.closing.outcome if room.closing else None,
             epoch=answers.epoch(self._store.epoch, room),
@@ -281,8 +310,12 @@ def _first_within(of: list[Message], count: int, size_bytes: int) -> list[Messag
     """The first messages that fit; nothing is skipped, so the rest can be read by cursor."""
     found: list[Message] = []
     for one in of[:count]:
-        size_bytes -= len(str(one.content).encode(errors="replace"))
+        size_bytes -= _size_bytes(one)
         if size_bytes < 0:
             break
         found.append(one)
     return found
+
+
+def _size_bytes(one: Message) -> int:
+    return len(str(one.content).encode(errors="replace"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -203,9 +203,11 @@ class RoomService:
         return wire.Left(room_id=room_id, agent_name=name, last_seq=done.room.last_seq)
 
     async def heartbeat(self, room_id: str, request: wire.Heartbeat, proof: Proof) -> wire.Reminder:
-        """Who one is, what the room is for and who is here."""
+        """Who one is, what the room is for and who is here; a key alone says who asks."""
         room = await self.store.room(room_id)
-        member = room.must_speak_as(named(request.sender, request.agent_name, ""), proof)
+        with_key = room.member_with(proof)
+        name = named(request.sender, request.agent_name, with_key.name if with_key else None)
+        member = room.must_speak_as(name, proof)
         readings = await self.store.readings(room_id)
         self.reader.mark(room, member.name)
         info = answers.info(room, self.store.epoch, readings, self.clock())
@@ -235,8 +237,11 @@ class RoomService:
         *,
         key_header: str | None = None,
         default_sender: str | None = None,
-    ) -> wire.Posted:
-        """Store one message, and tell its sender what he missed."""
+    ) -> tuple[wire.Posted, Callable[[], Awaitable[None]]]:
+        """Store one message, and tell its sender what he missed.
+
+        Call the second of what is returned once the answer has left: only then was it shown.
+        """
         draft = self._draft(post, proof, default_sender)
         key = idempotency_key(post, draft, key_header)
         before = await self.store.readings(room_id) if post.ack is None else None
@@ -245,14 +250,22 @@ class RoomService:
         readings = await self.store.readings(room_id)
         known = (readings if before is None else before).get(sender.name)
         reading = self.reader.arrive(done.room, sender, post.ack, known)
-        missed = await self.reader.missed_before(done.room, sender, done.messages[0].seq, reading)
-        return self._posted(done, missed, readings)
+        upto = done.room.last_seq if done.replayed else done.messages[0].seq - 1
+        missed = await self.reader.missed_by(done.room, sender, reading, upto=upto)
 
-    async def batch(self, room_id: str, batch: wire.Batch, proof: Proof) -> wire.BatchDone:
+        async def complete() -> None:
+            self.reader.mark(done.room, sender.name, shown_to=missed.shown_to)
+
+        return self._posted(done, missed, readings), complete
+
+    async def batch(
+        self, room_id: str, batch: wire.Batch, proof_for: Callable[[wire.Post], Proof]
+    ) -> wire.BatchDone:
         """Store messages in order in one transaction; a refused one does not stop the rest."""
         results: list[Done | Refusal | None] = []
         acts: list[Act] = []
         for post in batch.messages:
+            proof = proof_for(post)
             try:
                 draft = self._draft(post, proof, None)
                 acts.append(Act(self._posting(draft, proof), idempotency_key(post, draft)))

@@ -10,9 +10,14 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
+from room_mcp.plain import plain
+
+from .replies import call
+
 ALIASES: Mapping[str, str] = {
     "room_id": "room",
     "room_name": "room",
+    "name": "room",
     "message": "content",
     "text": "content",
     "recipients": "to",
@@ -37,6 +42,9 @@ _NUMBERS = frozenset({"reply_to", "before", "after", "max_tokens", "timeout_s"})
 _OBJECTS = frozenset({"body"})
 _LISTS = frozenset({"to"})
 _FLAGS: Mapping[str, bool] = {"true": True, "yes": True, "false": False, "no": False}
+_LARGEST = 2**53  # JSON readers lose digits beyond; no room has as many messages
+_SHOWN_CHARS = 60  # of an argument that a corrected call repeats
+_EXAMPLES: Mapping[str, str] = {"room": "api-review", "name": "api-review", "query": "token"}
 
 
 class WrongArguments(Exception):
@@ -49,7 +57,8 @@ def understood(
     """The arguments under our names and in our types.
 
     Raises:
-        WrongArguments: One is unknown; the known ones and the nearest are named.
+        WrongArguments: One is unknown, and the known ones and the nearest are named; or a text
+            is none.
     """
     known = list(properties)
     found: dict[str, Any] = {}
@@ -59,30 +68,64 @@ def understood(
             ours = "name"  # create_room(room=…)
         if ours in LATER:
             if value not in ("", "open", None):
-                raise WrongArguments(f"{tool}: {name}={value!r}: {LATER[ours]}.")
+                shown = repr(value)[:_SHOWN_CHARS]
+                raise WrongArguments(f"{tool}: {name}={shown}: {LATER[ours]}.")
             continue
         if ours not in known:
             raise WrongArguments(_unknown(tool, name, known))
         if value is None:
             continue  # some hosts send null for what the model left out
+        _must_be_text(tool, name, value)
         found[ours] = _value(ours, value)
     return found
 
 
-def _unknown(tool: str, name: str, known: Sequence[str]) -> str:
+def _must_be_text(tool: str, name: str, value: Any) -> None:
+    """Refuse what no backend can store, wherever in the value it stands."""
+    stack = [value]
+    while stack:
+        match stack.pop():
+            case str() as text if "\x00" in text:
+                raise WrongArguments(f"{tool}: {name} holds NUL. Leave it out, and send it again.")
+            case str() as text if any("\ud800" <= char <= "\udfff" for char in text):
+                raise WrongArguments(
+                    f"{tool}: {name} holds half of a character (a lone surrogate). Write the whole "
+                    "character or leave it out, and send it again."
+                )
+            case dict() as members:
+                stack += [*cast("dict[str, Any]", members), *members.values()]
+            case list() as parts:
+                stack += cast("list[Any]", parts)
+            case _:
+                pass
+
+
+def no_such_tool(name: str, known: Sequence[str]) -> str:
+    return plain(f"There is no tool {name[:_SHOWN_CHARS]!r}.{_near(name, known)}") + (
+        f" Tools: {', '.join(known)}."
+    )
+
+
+def _near(name: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, known, 1)
-    meant = f" Did you mean {near[0]}?" if near else ""
-    return f"{tool} has no argument {name!r}.{meant} It takes: {', '.join(known)}."
+    return f" Did you mean {near[0]}?" if near else ""
+
+
+def _unknown(tool: str, name: str, known: Sequence[str]) -> str:
+    meant = _near(name, known)
+    return f"{tool} has no argument {name[:_SHOWN_CHARS]!r}.{meant} It takes: {', '.join(known)}."
 
 
 def _value(name: str, value: Any) -> Any:
     if name in _NUMBERS and isinstance(value, str):
         digits = re.fullmatch(r"\s*#?(-?\d{1,18})(?:\.0*)?\s*s?", value)
-        return int(digits[1]) if digits else value
+        value = int(digits[1]) if digits else value
     if name in _NUMBERS and isinstance(value, float) and value.is_integer():
-        return int(value)
+        value = int(value)
+    if name in _NUMBERS and name != "reply_to" and isinstance(value, int):
+        return min(value, _LARGEST)
     if name in _OBJECTS and isinstance(value, str):
-        return _object(value) if value.strip() else {}
+        return json_in(value) if value.strip() else {}
     if name in _LISTS:
         return _names(value)
     if name == "wait" and isinstance(value, str):
@@ -92,13 +135,12 @@ def _value(name: str, value: Any) -> Any:
     return value
 
 
-def _object(value: str) -> Any:
-    """A JSON object that came as a string; anything else stays, and is refused by its type."""
+def json_in(text: str) -> Any:
+    """The JSON value that came as a string; the string itself when it holds none."""
     try:
-        found = json.loads(value)
-    except ValueError:
-        return value
-    return found
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _names(value: Any) -> Any:
@@ -106,7 +148,7 @@ def _names(value: Any) -> Any:
     if isinstance(value, str):
         text = value.strip()
         if text.startswith("["):
-            value = _object(text)
+            value = json_in(text)
         else:
             value = [part.strip() for part in text.split(",") if part.strip()]
     if isinstance(value, list):
@@ -116,21 +158,46 @@ def _names(value: Any) -> Any:
     return value
 
 
-def refused(tool: str, error: ValidationError, properties: Mapping[str, Any]) -> str:
-    """What a value should have been, in a sentence, without the validator's own words."""
-    told: list[str] = []
-    for one in error.errors(include_url=False, include_input=False, include_context=False):
-        name = str(one["loc"][0]) if one["loc"] else "arguments"
-        if one["type"] == "missing":
-            told.append(f"{name} is missing")
-        else:
-            told.append(f"{name} has to be {_kind(properties.get(name, {}))}")
-    example = ", ".join(
-        f"{name}={_example(name, schema)}"
+def refused(
+    tool: str, error: ValidationError, properties: Mapping[str, Any], given: Mapping[str, Any]
+) -> str | None:
+    """What a value should have been, in a sentence with a call that would work.
+
+    The validator's own words are left out; None when it speaks of something that is no argument.
+    """
+    told: dict[str, str] = {}
+    for one in error.errors(include_url=False, include_input=False):
+        name = re.sub(r"[A-Z]", lambda match: f"_{match[0].lower()}", str(one["loc"][0]))
+        if name not in properties:
+            return None
+        told.setdefault(name, _should_be(name, one["type"], one.get("ctx", {}), properties[name]))
+    example = {
+        name: given[name] if name in given and name not in told else _EXAMPLES.get(name, "…")
         for name, schema in properties.items()
         if "default" not in schema
-    )
-    return f"{tool}: {'; '.join(dict.fromkeys(told))}. Example: {tool}({example})"
+    }
+    return f"{tool}: {'; '.join(told.values())}. Example: {corrected(tool, example)}"
+
+
+def corrected(tool: str, given: Mapping[str, Any], **instead: Any) -> str:
+    """The call as it was given, with some arguments replaced; long texts are left out of it."""
+    shown = {
+        name: "…" if len(json.dumps(value)) > _SHOWN_CHARS else value
+        for name, value in {**given, **instead}.items()
+    }
+    return call(tool, **shown)
+
+
+def _should_be(name: str, kind: str, bounds: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    match kind:
+        case "missing":
+            return f"{name} is missing"
+        case "string_too_long":
+            return f"{name} may have {bounds['max_length']} characters"
+        case "less_than_equal":
+            return f"{name} has to be at most {bounds['le']}"
+        case _:
+            return f"{name} has to be {_kind(schema)}"
 
 
 def _kind(schema: Mapping[str, Any]) -> str:
@@ -146,7 +213,3 @@ def _kind(schema: Mapping[str, Any]) -> str:
     if "minimum" in schema:
         kind += f" from {schema['minimum']} on"
     return kind
-
-
-def _example(name: str, schema: Mapping[str, Any]) -> str:
-    return json.dumps({"room": "api-review", "name": "api-review", "query": "token"}.get(name, "…"))

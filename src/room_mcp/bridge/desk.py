@@ -39,10 +39,11 @@ current_call: ContextVar[Call] = ContextVar("current_call")
 
 
 @dataclass(frozen=True, slots=True)
-class _Attempt:
-    fingerprint: str
-    key: str
+class _Said:
+    """What was sent to a room since something new was heard there: fingerprint → key."""
+
     heard: int
+    keys: dict[str, str] = field(default_factory=lambda: dict[str, str]())
 
 
 class Desk:
@@ -72,7 +73,8 @@ class Desk:
         self._ids: dict[str, str] = {}  # what the model called a room → its id
         self._shown: dict[str, int] = {}  # room id → what complete answers showed
         self._heard: dict[str, int] = {}  # the same, of what others said
-        self._attempts: dict[str, _Attempt] = {}
+        self._tried: dict[str, int] = {}  # room id → what any answer showed, complete or not
+        self._said: dict[str, _Said] = {}
         self._knows_rooms = False
 
     # ---- calls --------------------------------------------------------------------------------
@@ -93,8 +95,17 @@ class Desk:
         """This call's answer shows the room up to `seq`."""
         call = current_call.get()
         _raise(call.shown, {room_id: seq})
+        _raise(self._tried, {room_id: seq})
         if of_others:
             _raise(call.heard, {room_id: seq})
+
+    def tried(self, room_id: str, by_backend: int) -> int:
+        """How far earlier answers showed the room, whether or not they arrived.
+
+        The backend counts whole pages, of which an answer may have shown the beginning; it is
+        asked only about what a process before this one showed.
+        """
+        return self._tried.get(room_id, by_backend)
 
     # ---- who ----------------------------------------------------------------------------------
 
@@ -125,8 +136,10 @@ class Desk:
         return known
 
     def forget(self, room: str) -> None:
-        """The name may mean another room by now."""
-        self._ids.pop(room, None)
+        """The room has ended: what it was called may mean another one by now."""
+        room_id = self._ids.get(room)
+        self._ids = {name: id for name, id in self._ids.items() if id != room_id}
+        self._rooms.pop(room_id or "", None)
 
     async def listed(self, query: str, closed: bool, derived: str) -> wire.Directory:
         """The directory as this agent sees it."""
@@ -163,7 +176,7 @@ class Desk:
             )
         else:
             found = (await self.client.rooms(member=you, mine=True, read=self._read())).rooms
-        mine = [room for room in found if you in room.members]
+        mine = [room for room in found if room.unread is not None]
         self._rooms = {room.id: room.name for room in mine if room.lifecycle != "closed"}
         self._knows_rooms = True
         return mine
@@ -211,12 +224,10 @@ class Desk:
         the key of the first, so that a host's time-out doubles nothing."""
         text = json.dumps(message, sort_keys=True, ensure_ascii=False)
         fingerprint = hashlib.sha256(text.encode()).hexdigest()
-        heard = self._heard.get(room_id, 0)
-        last = self._attempts.get(room_id)
-        if last is None or last.fingerprint != fingerprint or last.heard != heard:
-            last = _Attempt(fingerprint, str(uuid.uuid4()), heard)
-            self._attempts[room_id] = last
-        return last.key
+        said = self._said.get(room_id)
+        if said is None or said.heard != self._heard.get(room_id, 0):
+            said = self._said[room_id] = _Said(self._heard.get(room_id, 0))
+        return said.keys.setdefault(fingerprint, str(uuid.uuid4()))
 
 
 def _raise(marks: dict[str, int], to: Mapping[str, int]) -> None:

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from room_mcp import wire
 from room_mcp.failures import BackendError, BackendRefused
-from room_mcp.plain import plain
+from room_mcp.plain import one_line, plain
 
 MAX_REPLY_TOKENS = 2_500  # about 10,000 characters: hosts cut or hide what is longer
 _CHARS_PER_TOKEN = 4  # of Latin text; other scripts are counted as one token a character
@@ -26,6 +26,11 @@ def tokens(text: str) -> int:
 def quoted(text: str) -> str:
     """One line in double quotes, as it would stand in a call."""
     return json.dumps(plain(text), ensure_ascii=False)
+
+
+def label(name: str) -> str:
+    """A room's name as it may stand in a line: in quotes when it is more than one plain word."""
+    return name if re.fullmatch(r"[\w.\-]+", name) else quoted(name)
 
 
 def call(tool: str, **arguments: Any) -> str:
@@ -79,7 +84,7 @@ def _notice(message: wire.Message) -> str:
     content = cast("dict[str, Any]", message.content or {})
     match message.type:
         case "room.closed":
-            return f"room closed: {plain(str(content.get('outcome')))}, by {content.get('by')}"
+            return f"room closed: {one_line(str(content.get('outcome')))}, by {content.get('by')}"
         case "room.paused":
             return f"room paused by {content.get('by')}"
         case "room.resumed":
@@ -117,7 +122,7 @@ def ending(room: wire.Room | wire.Info) -> list[str]:
     if room.lifecycle != "closed":
         return []
     conclusion = f" Conclusion: {said(room.conclusion)}" if room.conclusion else ""
-    return [f"Closed: {plain(room.outcome or 'closed')}.{conclusion}".replace("\n", "\n  ")]
+    return [f"Closed: {one_line(room.outcome or 'closed')}.{conclusion}".replace("\n", "\n  ")]
 
 
 def expected(of: Iterable[wire.Expected]) -> str:
@@ -136,7 +141,7 @@ def _an(word: str) -> str:
 
 def directory_row(room: wire.Room, you: str) -> str:
     """A room in `list_rooms`."""
-    parts = [plain(room.name)]
+    parts = [label(room.name)]
     if room.lifecycle == "closed":
         parts.append(
             f"closed {quoted(room.outcome or 'closed')} {age(room.updated_at, _now())} ago"
@@ -151,24 +156,49 @@ def directory_row(room: wire.Room, you: str) -> str:
         for_you = " for you" if any(one.asker in waits for one in room.expected) else ""
         parts.append(f"{', '.join(waits)} {'waits' if len(waits) == 1 else 'wait'}{for_you}")
     if room.purpose:
-        parts.append(re.sub(r"\s+", " ", plain(room.purpose)))
+        parts.append(one_line(room.purpose))
     return " · ".join(parts)
 
 
-def refusal(error: BackendError, room: str) -> str:
+def refusal(error: BackendError, tool: str, room: str) -> str:
     """A refusal in words, with the corrected call."""
     text = f"{error.detail} {error.advice}".strip()
-    if not isinstance(error, BackendRefused):
-        return plain(text)
-    next_call = {
-        "not_a_member": call("join_room", room=room),
-        "cursor_ahead": call("read_history", room=room),
-        "not_the_owner": call(
-            "send_message", room=room, type="decision", body={"outcome": "…", "rationale": "…"}
-        ),
-        "room_full": call("send_message", room=room, type="decision", body={"outcome": "…"}),
-        "room_paused": call("wait_for_messages", room=room),
-    }.get(error.code)
-    if error.code == "not_the_owner":
-        text = error.detail
-    return plain(f"{text} Next: {next_call}" if next_call else text)
+    if isinstance(error, BackendRefused):
+        text = _in_our_words(error, tool, room)
+    return plain(text).replace("\n", "\n  ")
+
+
+def _in_our_words(error: BackendRefused, tool: str, room: str) -> str:
+    """The backend's advice is for programs; where an agent does something else, ours replaces it.
+
+    Codes are those of the backend's problems.
+    """
+    ending = {"type": "decision", "body": {"outcome": "…", "rationale": "…"}}
+    advice = error.advice.replace("replyTo", "reply_to")
+    next_call = ""
+    match error.code, tool:
+        case "not_a_member", _:
+            next_call = call("join_room", room=room)
+        case "cursor_ahead", _:
+            next_call = call("read_history", room=room)
+        case "not_the_owner", _:
+            advice = "A decision, from anybody in it, ends it as well."
+            next_call = call("send_message", room=room, **ending)
+        case "room_full", _:
+            next_call = call("send_message", room=room, **ending)
+        case "room_paused", _:
+            next_call = call("wait_for_messages", room=room)
+        case "room_closed", "join_room":
+            next_call = call("read_history", room=room)
+        case "malformed", "search_messages":
+            advice = ""
+            next_call = call(tool, query="a few words")
+        case ("name_taken" | "name_protected"), _:
+            advice = (
+                "Ask your user to start you under another name: room-mcp --agent NAME, or "
+                "ROOM_MCP_AGENT."
+            )
+        case _:
+            pass
+    text = f"{error.detail} {advice}".strip()
+    return f"{text} Next: {next_call}" if next_call else text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -9,28 +10,30 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import anyio
 from mcp.server.mcpserver import Context, MCPServer
-from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
+from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.stdio import stdio_server
 from mcp.types import CallToolResult, InputRequiredResult, TextContent, Tool
 from pydantic import ValidationError
 
 import room_mcp
-from room_mcp.addressing import AddressError, NoSuchRoom
+from room_mcp.addressing import AddressError, AmbiguousRoom, NoSuchRoom, short_ids
 from room_mcp.client import RoomsClient
-from room_mcp.failures import BackendError
+from room_mcp.failures import BackendError, BackendRefused
 from room_mcp.plain import plain
 from room_mcp.settings import Settings
 
 from . import replies
-from .arguments import WrongArguments, refused, understood
+from .arguments import WrongArguments, corrected, no_such_tool, refused, understood
 from .desk import Desk, current_call
 from .keyring import Keyring
 from .names import NameHeld, Names
 from .replies import call, quoted
 from .tools import Tools, register
+from .waiting import PROGRESS_EVERY_S
 
 # Some hosts show a model no more than the first 512 characters, so these stand alone.
 INSTRUCTIONS = """\
@@ -45,6 +48,7 @@ Repeating a call after a time-out is safe. In an open room a message of type rev
 (body: verdict, issues) or decision (body: outcome) ends the conversation for everybody. \
 list_rooms and search_messages find what was said earlier; read_history shows it."""
 
+LONGEST_NAME = 100  # of a room; a longer one cannot be opened
 _STDIO_EXIT = 128  # plus the signal's number, as shells report it
 
 
@@ -76,7 +80,7 @@ class RoomServer(MCPServer[None]):
         """Run a tool for an agent: whatever it can mend comes back as a sentence."""
         schemas = {tool.name: tool.input_schema["properties"] for tool in await self.list_tools()}
         if name not in schemas:
-            return _said(f"There is no tool {plain(name)!r}. Tools: {', '.join(schemas)}.")
+            return _said(no_such_tool(name, list(schemas)))
         try:
             found = understood(name, arguments, schemas[name])
         except WrongArguments as error:
@@ -86,7 +90,7 @@ class RoomServer(MCPServer[None]):
         try:
             result = await self._run(name, found, context, schemas[name])
             if isinstance(result, CallToolResult):
-                result = await self._with_mail(result, found.get("room"))
+                result = await self._with_mail(result, found.get("room", found.get("name")))
         finally:
             current_call.reset(token)
         self._desk.complete(current)
@@ -101,40 +105,55 @@ class RoomServer(MCPServer[None]):
     ) -> CallToolResult | InputRequiredResult:
         try:
             return await super().call_tool(name, arguments, context)
-        except UnexpectedToolError as error:
-            told = _told(error.__cause__, arguments)
+        except ToolError as error:
+            cause = error.__cause__
+            if isinstance(cause, BackendRefused) and cause.code in ("room_closed", "room_not_found"):
+                self._desk.forget(str(arguments.get("room", "")))
+            told = _told(cause, name, arguments, schema)
             if told is None:
                 raise
             return _said(told)
-        except ToolError as error:
-            if isinstance(error.__cause__, ValidationError):
-                return _said(refused(name, error.__cause__, schema))
-            raise
 
     async def _with_mail(self, result: CallToolResult, room: str | None) -> CallToolResult:
         """The result, and a line on unread messages in the agent's other rooms."""
-        if result.is_error or room is None:
+        if result.is_error:
             return result
         try:
-            mail = await self._desk.mail_besides(await self._desk.room_id(room))
+            shown = await self._desk.room_id(room) if room else None
+            mail = await self._desk.mail_besides(shown)
         except (BackendError, AddressError):
             return result
         if mail:
             counts = ", ".join(f"{row.unread} in {quoted(row.name)}" for row in mail[:5])
             line = f"Unread elsewhere: {counts}. {call('wait_for_messages')} shows them."
             result.content.append(TextContent(type="text", text=line))
+            if result.structured_content is not None:
+                result.structured_content["mail"] = line  # some hosts show the structure alone
         return result
 
 
-def _told(error: BaseException | None, arguments: Mapping[str, Any]) -> str | None:
+def _told(
+    error: BaseException | None,
+    tool: str,
+    arguments: Mapping[str, Any],
+    schema: Mapping[str, Any],
+) -> str | None:
     """A failure in words for the model; None when it is a crash of ours."""
     room = str(arguments.get("room", arguments.get("name", "")))
     match error:
         case BackendError():
-            return replies.refusal(error, room)
+            return replies.refusal(error, tool, room)
         case NoSuchRoom():
-            opens = call("create_room", name=room) if room else call("create_room", name="…")
-            return plain(f"{error} Next: {call('list_rooms')}, or {opens} to open it.")
+            nexts = [corrected(tool, arguments, room=one.name) for one in error.candidates[:1]]
+            nexts.append(call("list_rooms"))
+            if 0 < len(room.strip()) <= LONGEST_NAME:
+                nexts.append(f"{call('create_room', name=room.strip())} to open it")
+            return plain(f"{error} Next: {', or '.join(nexts)}.")
+        case AmbiguousRoom():
+            one = short_ids(error.candidates)[error.candidates[0].id]
+            return plain(f"{error} Next: {corrected(tool, arguments, room=one)}")
+        case ValidationError():
+            return refused(tool, error, schema, arguments)
         case AddressError() | NameHeld():
             return plain(str(error))
         case OSError():
@@ -172,6 +191,7 @@ def build_server(
     agent: str = "",
     max_wait_s: float | None = None,
     place: str | None = None,
+    progress_every_s: float = PROGRESS_EVERY_S,
 ) -> RoomServer:
     """A server that speaks for one agent.
 
@@ -179,6 +199,7 @@ def build_server(
         agent: The exact name to speak under; empty derives one from the host's.
         max_wait_s: The longest that a wait blocks; None takes the host's own limit.
         place: What tells this window from others; by default the working folder.
+        progress_every_s: Seconds between two signs of life of a wait, for hosts that ask.
     """
     home = settings.home
     names = Names(home, place if place is not None else str(Path.cwd()))
@@ -186,11 +207,21 @@ def build_server(
         client,
         names,
         lambda name: Keyring(home, settings.url, name),
-        where=settings.url or f"{settings.store} (embedded)",
+        where=_where(settings),
         agent=agent or settings.agent,
     )
     wait_s = max_wait_s if max_wait_s is not None else settings.max_wait_s
-    return RoomServer(Tools(desk, wait_s), desk)
+    return RoomServer(Tools(desk, wait_s, progress_every_s), desk)
+
+
+def _where(settings: Settings) -> str:
+    """The backend in words: without secrets, and without the name of whoever owns the machine."""
+    if settings.url:
+        address = urlsplit(settings.url)
+        return urlunsplit(address._replace(netloc=address.netloc.rpartition("@")[2]))
+    with contextlib.suppress(ValueError, RuntimeError):
+        return f"~/{Path(settings.store).relative_to(Path.home())} (embedded)"
+    return f"{settings.store} (embedded)"
 
 
 def run_stdio(
@@ -199,11 +230,18 @@ def run_stdio(
     *,
     agent: str = "",
     max_wait_s: float | None = None,
+    progress_every_s: float = PROGRESS_EVERY_S,
 ) -> int:
     """Serve MCP over stdin and stdout until EOF, SIGTERM or SIGINT. The process's exit code."""
     # Configured first: the SDK would log to stderr at INFO, with what peers sent in it.
     logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(name)s: %(message)s")
-    server = build_server(settings, client, agent=agent, max_wait_s=max_wait_s)
+    server = build_server(
+        settings,
+        client,
+        agent=agent,
+        max_wait_s=max_wait_s,
+        progress_every_s=progress_every_s,
+    )
     return anyio.run(_serve_stdio, server, client)
 
 

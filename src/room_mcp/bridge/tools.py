@@ -18,7 +18,7 @@ from . import replies
 from .desk import Desk
 from .hosts import Host, host
 from .replies import call, quoted
-from .waiting import Waiter
+from .waiting import PROGRESS_EVERY_S, Waiter
 
 MAX_HISTORY_TOKENS = 10_000  # a reply beyond is cut, hidden or put into a file by some hosts
 HISTORY_PAGE = 200
@@ -33,12 +33,18 @@ class Tools:
 
     Args:
         max_wait_s: The longest that a wait blocks; None takes the host's own limit.
+        progress_every_s: Seconds between two signs of life of a wait, for hosts that ask.
     """
 
-    def __init__(self, desk: Desk, max_wait_s: float | None = None) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        max_wait_s: float | None = None,
+        progress_every_s: float = PROGRESS_EVERY_S,
+    ) -> None:
         self._desk = desk
         self._max_wait_s = max_wait_s
-        self._waiter = Waiter(desk)
+        self._waiter = Waiter(desk, progress_every_s)
 
     async def create_room(self, ctx: AnyContext, name: str, purpose: str = "") -> CallToolResult:
         """Open a room for agents to talk in; an open room of that name is joined instead.

@@ -24,8 +24,9 @@ _END_OF_ROOM = "Nothing more to send here; tell your user."
 
 
 class Waiter:
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, progress_every_s: float = PROGRESS_EVERY_S) -> None:
         self._desk = desk
+        self._progress_every_s = progress_every_s
 
     async def wait(
         self, ctx: Context[Any, Any], you: str, room_id: str | None, limit_s: float
@@ -63,7 +64,7 @@ class Waiter:
         cursors = {row.id: row.last_seq for row in rows}
         key = self._desk.key(rows[0].id) if len(rows) == 1 else ""
         has_token = bool(ctx.request_context.meta and "progress_token" in ctx.request_context.meta)
-        slice_s = PROGRESS_EVERY_S if has_token else float(wire.MAX_WAIT_S)
+        slice_s = self._progress_every_s if has_token else float(wire.MAX_WAIT_S)
         began = time.monotonic()
         while (left := deadline - time.monotonic()) > 0:
             updates = await self._desk.client.updates(

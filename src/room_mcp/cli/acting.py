@@ -13,6 +13,7 @@ from .speaking import keyring, must_be_a_person, run, speaker
 
 if TYPE_CHECKING:
     from room_mcp import wire
+    from room_mcp.bridge.keyring import Keyring
     from room_mcp.client import RoomsClient
     from room_mcp.settings import Settings
 
@@ -29,7 +30,7 @@ async def _create(client: RoomsClient, args: argparse.Namespace, settings: Setti
     name = speaker(args, settings)
     room = await client.create_room(args.name, purpose=args.purpose, sender=name, reuse=True)
     if room.owner_key:
-        keyring(args, settings).keep(room.id, owner=room.owner_key)
+        _keep(keyring(args, settings), room.id, room.owner_key)
     if args.json:
         show_json(room, hidden=OWNER_KEY)
         return 0
@@ -43,6 +44,17 @@ async def _create(client: RoomsClient, args: argparse.Namespace, settings: Setti
             print(f"Its purpose stays: {one_line(room.purpose) or 'none stated'}")
     print(f"Agents: join_room(room={shown}). People: room-mcp watch {_word(room.name)}")
     return 0
+
+
+def _keep(keys: Keyring, room_id: str, owner_key: str) -> None:
+    try:
+        keys.keep(room_id, owner=owner_key)
+    except OSError as error:
+        print(
+            f"The room's key could not be kept ({error.strerror}): "
+            "the room can be ended by a message only, not by `close`.",
+            file=sys.stderr,
+        )
 
 
 def send(args: argparse.Namespace) -> int:

@@ -69,7 +69,11 @@ def _findings() -> Iterator[Finding]:
 def timed(check: Callable[[Settings], Finding], settings: Settings) -> Finding:
     """The finding of a check with the time it took, if it has measured none itself."""
     began = time.perf_counter()
-    finding = check(settings)
+    try:
+        finding = check(settings)
+    except OSError as error:
+        name = check.__name__
+        finding = Finding(name, FAIL, f"It could not be checked: {error}.", "Check permissions.")
     if finding.took_ms is not None:
         return finding
     return finding._replace(took_ms=round((time.perf_counter() - began) * 1_000, 1))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from room_mcp.settings import Settings
 
+SERVER = ("-m", "room_mcp")  # what Python is to run
 LEGACY = "2025-11-25"
 MODERN = "2026-07-28"
 ANSWER_S = 20.0  # a first start after installing compiles everything, and disks can be slow
@@ -66,8 +67,7 @@ async def _talk(settings: Settings, *, modern: bool) -> tuple[list[str], float]:
     began = time.perf_counter()
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "room_mcp",
+        *SERVER,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -57,13 +57,14 @@ def message(
 
 def said(of: wire.Message) -> str:
     """What a message says, made harmless; an object as one line of JSON."""
-    if of.content is None:
+    content: object = of.content
+    if content is None:
         return "(erased)"
-    if isinstance(of.content, str):
-        return plain(of.content)
-    if of.sender_type == "system" and isinstance(of.content, dict):
-        return _notice(cast("dict[str, object]", of.content))
-    return plain(json.dumps(of.content, ensure_ascii=False))
+    if isinstance(content, str):
+        return plain(content)
+    if of.sender_type == "system" and isinstance(content, dict):
+        return _notice(cast("dict[str, object]", content))
+    return plain(json.dumps(content, ensure_ascii=False))
 
 
 def _notice(content: dict[str, object]) -> str:

@@ -22,8 +22,10 @@ class TerminalRule:
     default: str
 
     def outcome(self, content: str | dict[str, Any]) -> str:
+        """One line of at most `MAX_OUTCOME_CHARS`; it stands in lists and sentences."""
         value = content.get(self.outcome_from) if isinstance(content, dict) else None
-        return value[:MAX_OUTCOME_CHARS] if isinstance(value, str) and value else self.default
+        line = " ".join(value.split()) if isinstance(value, str) else ""
+        return line[:MAX_OUTCOME_CHARS] or self.default
 
 
 @dataclass(frozen=True, slots=True)

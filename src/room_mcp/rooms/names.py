@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 from .refusals import Malformed
 
@@ -15,6 +16,7 @@ RESERVED_NAMES = frozenset({"room", "system", "all", "everyone"})  # ours, or re
 
 _NAME = re.compile(r"[^\W_](?:[\w.\-@/]| (?! ))*")  # \w: letters, digits, underscore
 _WORD = r"[\w.\-@/]"
+_MENTION = re.compile(rf"(?<!{_WORD})@({_WORD}{{1,{MAX_NAME_CHARS}}})")
 
 
 def member_name(value: str) -> str:
@@ -57,10 +59,12 @@ def room_name(value: str) -> str:
 
 def skeleton(name: str) -> str:
     """The form in which names are compared: two names with one skeleton are the same name."""
+    if name.isascii():
+        return name.lower()
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
-def mentioned(text: str, names: list[str]) -> tuple[str, ...]:
+def mentioned(text: str, names: Sequence[str]) -> tuple[str, ...]:
     """Those of `names` that `text` mentions as `@name`, in the order of `names`.
 
     A mention stands alone: `@al` does not mention `alice`, and `me@bob.com` not `bob`.
@@ -68,14 +72,16 @@ def mentioned(text: str, names: list[str]) -> tuple[str, ...]:
     """
     if "@" not in text:
         return ()
-    found = {
-        candidate
-        for match in re.finditer(rf"(?<!{_WORD})@({_WORD}{{1,{MAX_NAME_CHARS}}})", text)
-        for candidate in _readings(skeleton(match[1]))
-    }
+    known = {skeleton(name) for name in names}
+    found: set[str] = set()
+    for match in _MENTION.finditer(text):
+        # The longest reading counts: `@team/bot` is not `team` where somebody is `team/bot`.
+        word = next((one for one in _readings(skeleton(match[1])) if one in known), None)
+        if word is not None:
+            found.add(word)
     return tuple(name for name in names if skeleton(name) in found)
 
 
-def _readings(word: str) -> set[str]:
+def _readings(word: str) -> tuple[str, ...]:
     """The mentioned word, with and without punctuation that may belong to the sentence."""
-    return {word, word.rstrip("."), word.rstrip("./-"), word.split("/")[0]}
+    return word, word.rstrip("."), word.rstrip("./-@"), word.split("/")[0]

@@ -7,25 +7,17 @@ room, the time and ids, and gives back the room after it and the messages it mad
 
 from __future__ import annotations
 
-import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-from .contract import OPEN, Contract, TerminalRule
-from .message import (
-    EXPECTS,
-    SYSTEM,
-    WAKE_ALL_MEMBERS,
-    Draft,
-    Message,
-    SenderType,
-    Stamp,
-    Wakes,
-    wake_rule,
-)
+from .closing import MAX_CONCLUSION_CHARS, Closing, closing_notice, conclusion_of, notice
+from .contract import OPEN, Contract
+from .expectations import Expectation, after_leaving, after_message, newest_met_by
+from .members import Member, Proof
+from .message import Draft, Message, SenderType, Stamp, Wakes, wake_rule
 from .names import mentioned, skeleton
 from .refusals import (
     Malformed,
@@ -38,76 +30,12 @@ from .refusals import (
     RoomPaused,
     SeqMismatch,
 )
+from .waking import AuthorOf, woken_by
 
 Lifecycle = Literal["open", "paused", "closed"]
 
-MAX_MEMBERS = 500
-MAX_EXPECTATIONS = 64  # unanswered questions and open work remembered per room, newest kept
+MAX_MEMBERS = 500  # those who left included: their names stay theirs
 FULL_ROOM_RESERVE_BYTES = 16 * 1024  # a full room can still be ended
-MAX_CONCLUSION_CHARS = 2_000
-
-
-class Proof(NamedTuple):
-    """What the caller has shown, apart from the name that he claims.
-
-    `key_hash` is the SHA-256 of a key sent with the request. `trusted` callers own the store
-    itself (the embedded backend): keys do not guard against them.
-    """
-
-    key_hash: str | None = None
-    trusted: bool = False
-
-    def shows(self, key_hash: str | None) -> bool:
-        return (
-            self.key_hash is not None
-            and key_hash is not None
-            and hmac.compare_digest(self.key_hash, key_hash)
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """Somebody who joined. `active` is False after leaving; the name stays his.
-
-    `protected`: from now on only the holder of the key may use the name.
-    """
-
-    name: str
-    kind: SenderType
-    joined_at: datetime
-    joined_seq: int
-    active: bool = True
-    key_hash: str | None = None
-    protected: bool = False
-    messages: int = 0
-    size_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Expectation:
-    """A question without answer, or work without result.
-
-    `of` are the names that it was addressed to and who have not answered; empty means anybody.
-    """
-
-    seq: int
-    type: str
-    asker: str
-    of: tuple[str, ...]
-
-    def is_on(self, name: str) -> bool:
-        return name in self.of or (not self.of and name != self.asker)
-
-
-@dataclass(frozen=True, slots=True)
-class Closing:
-    """How a room ended. `seq` is the message that ended it, or the notice itself."""
-
-    seq: int
-    by: str
-    outcome: str
-    conclusion: str
-    at: datetime
 
 
 class Step(NamedTuple):
@@ -115,10 +43,6 @@ class Step(NamedTuple):
 
     room: Room
     messages: tuple[Message, ...] = ()
-
-
-AuthorOf = Callable[[int], str | None]
-"""Looks up who sent a seq of this room; the store gives it to acts that reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +73,10 @@ class Room:
         """The member of that name who has not left, or None."""
         found = self.members.get(skeleton(name))
         return found if found is not None and found.active else None
+
+    def member_with(self, proof: Proof) -> Member | None:
+        """The active member whose key the caller has shown, or None."""
+        return next((one for one in self.active_members if proof.shows(one.key_hash)), None)
 
     @property
     def active_members(self) -> tuple[Member, ...]:
@@ -241,19 +169,21 @@ class Room:
         return Step(self if back == known else self._with(back))
 
     def leave(self, name: str, *, proof: Proof) -> Step:
-        """Stop being a member; questions that waited for the leaver no longer do."""
+        """Stop being a member; questions that waited for the leaver no longer do.
+
+        Raises:
+            NotAMember, NameProtected: As `must_speak_as`.
+            RoomClosed: The room has ended.
+        """
+        self._must_not_be_closed()
         member = self.must_speak_as(name, proof)
-        rest = tuple(
-            replace(one, of=tuple(who for who in one.of if who != member.name))
-            for one in self.expectations
-            if one.of != (member.name,)
-        )
-        return Step(replace(self, expectations=rest)._with(replace(member, active=False)))
+        room = replace(self, expectations=after_leaving(self.expectations, member.name))
+        return Step(room._with(replace(member, active=False)))
 
     def post(self, draft: Draft, *, proof: Proof, stamp: Stamp, author_of: AuthorOf) -> Step:
         """Say something; a message that meets a terminal rule ends the room in the same step.
 
-        An unknown name joins by its first message.
+        An unknown name joins by its first message, and whoever left comes back.
 
         Raises:
             RoomClosed, RoomPaused, RoomFull: The room takes no messages, or not this one.
@@ -269,14 +199,24 @@ class Room:
                 f"The room is at #{self.last_seq}, not at #{draft.if_last_seq}.",
                 lastSeq=self.last_seq,
             )
-        room, sender = self._as_speaker(draft, proof, stamp)
+        size_bytes = draft.size_bytes
         ending = self.contract.ending(draft.type)
-        room._must_have_space_for(draft, reserve=FULL_ROOM_RESERVE_BYTES if ending else 0)
+        self._must_have_space_for(size_bytes, reserve=FULL_ROOM_RESERVE_BYTES if ending else 0)
+        sender = self._speaker(draft, proof, stamp)
+        room = self if self.member(sender.name) else self._with(sender)
         message = room._message_from(draft, sender, stamp, author_of)
-        room = room._after(message, sender, draft.size_bytes)
+        room = room._after(message, sender, size_bytes)
         if ending is None:
             return Step(room, (message,))
-        return room._ended_by(message, draft.content, ending, stamp)
+        closing = Closing(
+            seq=message.seq,
+            by=message.sender,
+            outcome=ending.outcome(draft.content),
+            conclusion=conclusion_of(draft.content),
+            at=message.at,
+        )
+        step = room._closed(closing, stamp.ids[1])
+        return Step(step.room, (message, *step.messages))
 
     def close(self, by: str, conclusion: str, *, proof: Proof, stamp: Stamp) -> Step:
         """End the room without a terminal message; the owner's right.
@@ -316,8 +256,15 @@ class Room:
         self.must_be_owned_by(proof)
         if self.lifecycle == to:
             return Step(self)
-        notice = self._notice(notice_type, {"by": by}, self._time(stamp), stamp.ids[0])
-        return Step(replace(self, lifecycle=to, last_seq=notice.seq, last_at=notice.at), (notice,))
+        said = notice(
+            self.id,
+            self.last_seq + 1,
+            stamp.ids[0],
+            notice_type,
+            {"by": by},
+            self._time(stamp),
+        )
+        return Step(replace(self, lifecycle=to, last_seq=said.seq, last_at=said.at), (said,))
 
     def _with(self, member: Member) -> Room:
         members = {**self.members, skeleton(member.name): member}
@@ -349,24 +296,27 @@ class Room:
         if proof.key_hash is not None and not proof.shows(self.owner_key_hash):
             raise NameProtected(f"The key is not the one of {member.name!r} in this room.")
 
-    def _as_speaker(self, draft: Draft, proof: Proof, stamp: Stamp) -> tuple[Room, Member]:
-        """The room with the sender in it, and the sender; using a key protects the name."""
+    def _speaker(self, draft: Draft, proof: Proof, stamp: Stamp) -> Member:
+        """The sender, who joins or comes back by speaking; using a key protects the name."""
         known = self.members.get(skeleton(draft.sender))
-        if known is None:
-            room = self.join(draft.sender, proof=Proof(), stamp=stamp, kind=draft.sender_type).room
-            return room, room.must_be_member(draft.sender)
+        if known is None or not known.active:
+            if known is not None:
+                self._must_hold_name(known, proof)
+            joined = self.join(
+                draft.sender, proof=proof if known else Proof(), stamp=stamp, kind=draft.sender_type
+            )
+            return joined.room.must_be_member(draft.sender)
         self._must_hold_name(known, proof)
-        speaker = replace(
-            known, active=True, protected=known.protected or proof.shows(known.key_hash)
-        )
-        return (self if speaker == known else self._with(speaker)), speaker
+        if known.protected or not proof.shows(known.key_hash):
+            return known
+        return replace(known, protected=True)
 
-    def _must_have_space_for(self, draft: Draft, reserve: int) -> None:
-        if self.max_bytes is None or self.size_bytes + draft.size_bytes <= self.max_bytes + reserve:
+    def _must_have_space_for(self, size_bytes: int, reserve: int) -> None:
+        if self.max_bytes is None or self.size_bytes + size_bytes <= self.max_bytes + reserve:
             return
         raise RoomFull(
             f"The room holds {self.size_bytes} of {self.max_bytes} bytes; "
-            f"this message has {draft.size_bytes}.",
+            f"this message has {size_bytes}.",
             bytes=self.size_bytes,
             maxBytes=self.max_bytes,
         )
@@ -374,17 +324,15 @@ class Room:
     def _message_from(
         self, draft: Draft, sender: Member, stamp: Stamp, author_of: AuthorOf
     ) -> Message:
-        if draft.reply_to is not None and not 1 <= draft.reply_to <= self.last_seq:
+        reply_to = draft.reply_to
+        if reply_to is not None and not 1 <= reply_to <= self.last_seq:
             raise Malformed(
-                f"There is no #{draft.reply_to} to reply to; the newest is #{self.last_seq}.",
+                f"There is no #{reply_to} to reply to; the newest is #{self.last_seq}.",
                 advice="Reply to the number of an earlier message, or leave replyTo out.",
             )
-        names = [member.name for member in self.active_members]
-        to = tuple(dict.fromkeys(self._known_as(name) for name in draft.to))
-        mentions = mentioned(draft.text, names)
-        reply_to = draft.reply_to
-        if reply_to is None and wake_rule(draft.type, draft.sender_type) is Wakes.AUTHOR:
-            reply_to = self._answered_by(draft.type, sender.name)
+        if reply_to is None and wake_rule(draft.type, "agent") is Wakes.AUTHOR:
+            reply_to = newest_met_by(self.expectations, draft.type, sender.name)
+        here = self.active_members
         message = Message(
             room_id=self.id,
             seq=self.last_seq + 1,
@@ -394,45 +342,17 @@ class Room:
             sender_type=draft.sender_type,
             type=draft.type,
             content=draft.content,
-            to=to,
+            to=tuple(dict.fromkeys(self._known_as(name) for name in draft.to)),
             reply_to=reply_to,
-            mentions=mentions,
+            mentions=mentioned(draft.text, [member.name for member in here]),
         )
-        return replace(message, wakes=self._woken_by(message, author_of))
+        woken = woken_by(message, here, author_of)
+        return replace(message, wakes=woken) if woken else message
 
     def _known_as(self, name: str) -> str:
         """The spelling under which a member joined; names of strangers stay as they are."""
         known = self.members.get(skeleton(name))
         return name if known is None else known.name
-
-    def _answered_by(self, type: str, name: str) -> int | None:
-        """The newest open question or request to this member that the type would answer."""
-        for one in reversed(self.expectations):
-            if one.is_on(name) and type in (EXPECTS[one.type], "refuse"):
-                return one.seq
-        return None
-
-    def _woken_by(self, message: Message, author_of: AuthorOf) -> tuple[str, ...]:
-        others = [member.name for member in self.active_members if member.name != message.sender]
-        addressed = {*message.to, *message.mentions}
-        match wake_rule(message.type, message.sender_type):
-            case Wakes.NOBODY:
-                return ()
-            case Wakes.ALL:
-                return tuple(others)
-            case _ if addressed:
-                return tuple(name for name in others if name in addressed)
-            case Wakes.SMALL_ROOM:
-                agents = sum(member.kind == "agent" for member in self.active_members)
-                return tuple(others) if agents <= WAKE_ALL_MEMBERS else ()
-            case Wakes.AUTHOR:
-                author = None if message.reply_to is None else author_of(message.reply_to)
-                return tuple(name for name in others if name == author)
-            case Wakes.ADDRESSED:
-                raise Malformed(
-                    f"A message of type {message.type} names its receiver.",
-                    advice=f"Send it with to=[…]; here are: {', '.join(others) or 'nobody yet'}.",
-                )
 
     def _after(self, message: Message, sender: Member, size_bytes: int) -> Room:
         spent = replace(
@@ -440,79 +360,21 @@ class Room:
         )
         return replace(
             self,
+            members=MappingProxyType({**self.members, skeleton(sender.name): spent}),
             last_seq=message.seq,
             last_at=message.at,
             size_bytes=self.size_bytes + size_bytes,
-            expectations=self._expectations_after(message),
-        )._with(spent)
-
-    def _expectations_after(self, message: Message) -> tuple[Expectation, ...]:
-        if message.type in EXPECTS:
-            of = tuple(dict.fromkeys((*message.to, *message.mentions)))
-            new = Expectation(message.seq, message.type, message.sender, of)
-            return (*self.expectations, new)[-MAX_EXPECTATIONS:]
-        if wake_rule(message.type, "agent") is not Wakes.AUTHOR or message.reply_to is None:
-            return self.expectations
-        left: list[Expectation] = []
-        for one in self.expectations:
-            meets = message.type in (EXPECTS[one.type], "refuse")
-            if one.seq != message.reply_to or not meets:
-                left.append(one)
-            elif rest := tuple(name for name in one.of if name != message.sender):
-                left.append(replace(one, of=rest))
-        return tuple(left)
-
-    def _ended_by(
-        self, message: Message, content: str | dict[str, Any], rule: TerminalRule, stamp: Stamp
-    ) -> Step:
-        closing = Closing(
-            seq=message.seq,
-            by=message.sender,
-            outcome=rule.outcome(content),
-            conclusion=_conclusion(content),
-            at=message.at,
+            expectations=after_message(self.expectations, message),
         )
-        step = self._closed(closing, stamp.ids[1])
-        return Step(step.room, (message, *step.messages))
 
     def _closed(self, closing: Closing, notice_id: str) -> Step:
-        content = {
-            "outcome": closing.outcome,
-            "by": closing.by,
-            "conclusion": closing.conclusion,
-            "closingSeq": closing.seq,
-        }
-        notice = self._notice("room.closed", content, closing.at, notice_id)
+        said = closing_notice(self.id, self.last_seq + 1, notice_id, closing)
         room = replace(
             self,
             lifecycle="closed",
             closing=closing,
             expectations=(),
-            last_seq=notice.seq,
-            last_at=notice.at,
+            last_seq=said.seq,
+            last_at=said.at,
         )
-        return Step(room, (notice,))
-
-    def _notice(self, type: str, content: dict[str, Any], at: datetime, id: str) -> Message:
-        """A message of the room itself. It wakes nobody: every wait ends with the change."""
-        return Message(
-            room_id=self.id,
-            seq=self.last_seq + 1,
-            id=id,
-            at=at,
-            sender=SYSTEM,
-            sender_type="system",
-            type=type,
-            content=content,
-        )
-
-
-def _conclusion(content: str | dict[str, Any]) -> str:
-    """The words that sum up a terminal message: its text, or a summary inside its body."""
-    if isinstance(content, str):
-        return content[:MAX_CONCLUSION_CHARS]
-    for field_name in ("conclusion", "summary", "rationale", "text"):
-        value = content.get(field_name)
-        if isinstance(value, str):
-            return value[:MAX_CONCLUSION_CHARS]
-    return ""
+        return Step(room, (said,))

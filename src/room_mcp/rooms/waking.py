@@ -25,7 +25,7 @@ def woken_by(message: Message, here: Sequence[Member], author_of: AuthorOf) -> t
     if rule is Wakes.ALL:
         return others
     named = addressed(message)
-    if named or message.to:
+    if named or (message.to and rule is not Wakes.ADDRESSED):
         return tuple(name for name in others if name in named)
     if rule is Wakes.SMALL_ROOM:
         agents = sum(member.kind == "agent" for member in here)

@@ -56,7 +56,7 @@ class SqliteStore:
     """A `Store` on one file; belongs to the event loop (asyncio) that opens it."""
 
     def __init__(self, path: Path, *, clock: Callable[[], datetime] = _now) -> None:
-        self._path = path
+        self.path = path
         self._clock = clock
         self._cache = RoomCache()
         self._marks = Marks()
@@ -80,7 +80,7 @@ class SqliteStore:
         done, _ = await asyncio.wait([opening], timeout=DEFAULT_TIMEOUT_S)
         if not done:
             raise StoreBusy(
-                f"Another process holds the lock of {self._path}.",
+                f"Another process holds the lock of {self.path}.",
                 advice="It may be stopped: end it, or let it go on; then try again.",
             )
         if error := opening.result():
@@ -93,7 +93,7 @@ class SqliteStore:
         self._opening = self._loop.create_future()
         self._stopped = asyncio.Event()
         self._writer = Writer(
-            self._path,
+            self.path,
             clock=self._clock,
             cache=self._cache,
             marks=self._marks,
@@ -109,8 +109,8 @@ class SqliteStore:
             return  # closed meanwhile
         if error is None:
             self._epoch = epoch
-            self._readers = Readers(self._path, self._loop)
-            self._wakeups = Wakeups(self._path, self._loop)
+            self._readers = Readers(self.path, self._loop)
+            self._wakeups = Wakeups(self.path, self._loop)
             self._is_open = True
         self._opening.set_result(error)
 

@@ -1,0 +1,1 @@
+"""Figures of this machine, as ratios within one run; nothing here is asserted by a test."""

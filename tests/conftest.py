@@ -1,0 +1,40 @@
+"""What tests of several folders share: processes of the real command line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+COMMAND = (sys.executable, "-m", "room_mcp")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def room_env(tmp_path: Path) -> dict[str, str]:
+    """The environment of a machine on which room-mcp was never used."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ROOM_MCP_")}
+    return {**kept, "ROOM_MCP_HOME": str(tmp_path / "home")}
+
+
+@pytest.fixture
+def served(room_env: dict[str, str]) -> Iterator[str]:
+    """The base URL of a `room-mcp serve` process."""
+    process = subprocess.Popen(
+        [*COMMAND, "serve", "--port", "0"], env=room_env, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.terminate()
+        process.wait(30)
+        process.stdout.close()

@@ -1,0 +1,45 @@
+"""A disk that can be full or broken: an SQLite VFS above the real one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import apsw
+
+
+class FailingDisk(apsw.VFS):
+    """`trouble` names what fails from now on: "" nothing, "full" writes, "sync" syncs."""
+
+    def __init__(self) -> None:
+        self.trouble = ""
+        super().__init__("failing", base="", makedefault=True)
+
+    def xOpen(self, name, flags):  # noqa: N802 -- SQLite's name
+        return _File(self, name, flags)
+
+
+class _File(apsw.VFSFile):
+    def __init__(self, disk: FailingDisk, name, flags) -> None:
+        self._disk = disk
+        super().__init__("", name, flags)
+
+    def xWrite(self, data, offset):  # noqa: N802 -- SQLite's name
+        if self._disk.trouble == "full":
+            raise apsw.FullError("no space left")
+        super().xWrite(data, offset)
+
+    def xSync(self, flags):  # noqa: N802 -- SQLite's name
+        if self._disk.trouble == "sync":
+            raise apsw.IOError("cannot sync")
+        super().xSync(flags)
+
+
+@contextmanager
+def failing_disk() -> Iterator[FailingDisk]:
+    """Databases opened meanwhile are on this disk."""
+    disk = FailingDisk()
+    try:
+        yield disk
+    finally:
+        disk.unregister()

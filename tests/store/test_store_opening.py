@@ -1,0 +1,296 @@
+"""Opening a store: what is made, and what is refused with advice."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+import pytest
+from store_talk import a_room, contents, new_room, says
+
+
+from room_mcp.store.interface import Act, Store, StoreUnavailable
+from room_mcp.store.opening import open_store
+from room_mcp.store.sqlite import SqliteStore, connection, schema
+
+pytestmark = pytest.mark.anyio
+
+NOBODY = 65534
+
+
+async def refused(path: Path) -> StoreUnavailable:
+    store = open_store(path)
+    with pytest.raises(StoreUnavailable) as caught:
+        await store.open()
+    await store.aclose()
+    assert caught.value.advice
+    return caught.value
+
+
+# ---- addresses ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        ("some/rooms.db", "some/rooms.db"),
+        (Path("/var/rooms.db"), "/var/rooms.db"),
+        ("sqlite:///some/rooms.db", "some/rooms.db"),
+        ("sqlite:////var/my%20rooms.db", "/var/my rooms.db"),
+        ("~/rooms.db", str(Path.home() / "rooms.db")),
+        ("C://rooms.db", "C:/rooms.db"),
+    ],
+)
+def test_a_path_or_sqlite_address_is_a_file(target, path):
+    store = open_store(target)
+
+    assert isinstance(store, SqliteStore)
+    assert store.path == Path(path)
+
+
+@pytest.mark.parametrize("target", ["postgresql://host/db", "postgres://host/db"])
+def test_postgresql_is_refused_by_name(target):
+    with pytest.raises(StoreUnavailable, match="PostgreSQL"):
+        open_store(target)
+
+
+@pytest.mark.parametrize("target", ["redis://host", "sqlite://", "sqlite:///", "sqlite://host/x"])
+def test_other_addresses_are_refused(target):
+    with pytest.raises(StoreUnavailable, match="sqlite:///"):
+        open_store(target)
+
+
+def test_finding_the_engine_loads_no_driver():
+    script = "import sys, room_mcp.store.opening; sys.exit('apsw' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_without_fcntl_the_engine_says_that_windows_is_not_supported():
+    script = (
+        "import sys; sys.modules['fcntl'] = None\n"
+        "from room_mcp.store.opening import open_store\n"
+        "open_store('rooms.db')"
+    )
+
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+
+    assert "StoreUnavailable: The SQLite store is not supported on Windows yet." in ran.stderr
+
+
+# ---- what is made ---------------------------------------------------------------------------------
+
+
+def test_making_a_store_touches_nothing(tmp_path: Path):
+    open_store(tmp_path / "deep" / "rooms.db")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_folders_and_files_are_for_their_owner_alone(tmp_path: Path):
+    path = tmp_path / "deep" / "deeper" / "rooms.db"
+    store = open_store(path)
+    await store.open()
+    await store.create(a_room())
+
+    modes = {one.name: one.stat().st_mode & 0o777 for one in path.parent.iterdir()}
+    folders = [one.stat().st_mode & 0o777 for one in (path.parent, path.parent.parent)]
+    await store.aclose()
+
+    assert folders == [0o700, 0o700]
+    assert set(modes.values()) == {0o600}
+    assert set(modes) >= {"rooms.db", "rooms.db.lock", "rooms.db.notify"}
+
+
+async def test_opening_again_is_allowed(store: Store):
+    epoch = store.epoch
+
+    await asyncio.gather(store.open(), store.open())
+
+    assert store.epoch == epoch
+
+
+async def test_a_store_can_be_opened_after_it_was_closed(store: Store):
+    room_id = await new_room(store, "kept")
+    await store.aclose()
+    await store.aclose()
+
+    await store.open()
+
+    assert await contents(store, room_id) == ["kept"]
+
+
+async def test_every_process_knows_the_same_epoch(store: Store, other: Store, tmp_path: Path):
+    elsewhere = open_store(tmp_path / "other.db")
+    await elsewhere.open()
+
+    assert len(store.epoch) == 8
+    assert store.epoch == other.epoch
+    assert store.epoch != elsewhere.epoch
+    await elsewhere.aclose()
+
+
+async def test_a_store_that_is_not_open_says_so(path: Path):
+    with pytest.raises(StoreUnavailable, match="not open"):
+        await open_store(path).room("x")
+
+
+async def test_many_stores_that_open_a_new_file_at_once_agree(path: Path):
+    stores = [open_store(path) for _ in range(8)]
+
+    await asyncio.gather(*(store.open() for store in stores))
+
+    assert len({store.epoch for store in stores}) == 1
+    for store in stores:
+        await store.aclose()
+
+
+async def test_the_wal_is_taken_over_at_close(path: Path):
+    store = open_store(path)
+    await store.open()
+    await new_room(store, "hello")
+    await store.aclose()
+
+    assert path.with_name("rooms.db-wal").stat().st_size == 0
+
+
+async def test_the_wal_does_not_grow_without_end(store: Store, path: Path):
+    room_id = await new_room(store)
+    wal = path.with_name("rooms.db-wal")
+
+    for _ in range(40):
+        await store.act_all(room_id, [Act(says("x" * 2_000)) for _ in range(200)])
+
+    assert wal.stat().st_size < 16 * 1024 * 1024
+
+
+# ---- what is refused ------------------------------------------------------------------------------
+
+
+async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+
+    error = await refused(tmp_path / "file" / "deep" / "rooms.db")
+
+    assert "cannot be made" in error.detail
+    assert str(tmp_path / "file" / "deep") in error.detail
+
+
+@pytest.fixture
+def read_only() -> Iterator[Path]:
+    """A folder that we may not write; root gives up his rights, or nothing would stop him."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o555)
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(NOBODY)
+    yield folder
+    if is_root:
+        os.seteuid(0)
+    folder.chmod(0o700)
+    shutil.rmtree(folder)
+
+
+async def test_a_folder_that_cannot_be_written_is_named(read_only: Path):
+    error = await refused(read_only / "rooms.db")
+
+    assert f"The folder {read_only} cannot be written" in error.detail
+
+
+async def test_a_file_that_is_no_database_is_left_alone(path: Path):
+    path.write_text("These are my notes. " * 100)
+
+    error = await refused(path)
+
+    assert "not a room-mcp store" in error.detail
+    assert path.read_text() == "These are my notes. " * 100
+
+
+async def test_a_folder_in_place_of_the_file_is_refused(path: Path):
+    path.mkdir()
+
+    assert "cannot be opened" in (await refused(path)).detail
+
+
+async def test_the_database_of_another_program_is_left_alone(path: Path):
+    db = apsw.Connection(str(path))
+    db.execute("CREATE TABLE notes (text)")
+    db.close()
+
+    assert "another program" in (await refused(path)).detail
+
+
+async def test_a_newer_schema_is_refused(path: Path):
+    store = open_store(path)
+    await store.open()
+    await store.aclose()
+    db = apsw.Connection(str(path))
+    db.execute("UPDATE meta SET value = '99' WHERE name = 'schema'")
+    db.close()
+
+    error = await refused(path)
+
+    assert "newer room-mcp (schema 99" in error.detail
+    assert "Upgrade" in error.advice
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "9p", "fuse.sshfs", "lustre", "gpfs"])
+async def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch, kind: str):
+    away = tmp_path / "a b"
+    away.mkdir()
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(
+        "1 0 8:1 / / rw,relatime - ext4 /dev/sda1 rw\n"
+        f"2 1 0:50 / {tmp_path}/a\\040b rw shared:1 - {kind} server:/x rw\n"
+    )
+    monkeypatch.setattr(schema, "MOUNTS", mounts)
+
+    error = await refused(away / "deep" / "rooms.db")
+
+    assert f"network file system ({kind})" in error.detail
+    assert "ROOM_MCP_URL" in error.advice
+
+
+@pytest.mark.parametrize("kind", ["ext4", "overlay", "fuseblk", "tmpfs", "btrfs"])
+async def test_a_local_file_system_is_taken(tmp_path: Path, monkeypatch, kind: str):
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(
+        f"1 0 8:1 / / rw - {kind} /dev/sda1 rw\n2 1 0:5 / {tmp_path}x rw - nfs server:/x rw\n"
+    )
+    monkeypatch.setattr(schema, "MOUNTS", mounts)
+    store = open_store(tmp_path / "rooms.db")
+
+    await store.open()
+
+    await store.aclose()
+
+
+async def test_an_old_sqlite_is_refused(path: Path, monkeypatch):
+    monkeypatch.setattr(connection, "MIN_SQLITE", (99, 0, 0))
+
+    error = await refused(path)
+
+    assert "99.0.0 or newer is needed" in error.detail
+    assert not path.exists()
+
+
+async def test_after_a_refusal_opening_can_be_tried_again(path: Path):
+    path.mkdir()
+    store = open_store(path)
+    with pytest.raises(StoreUnavailable):
+        await store.open()
+    path.rmdir()
+
+    await store.open()
+
+    assert await store.directory() == []
+    await store.aclose()
