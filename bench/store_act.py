@@ -51,7 +51,7 @@ def uuid7() -> str:
     return str(uuid.UUID(int=bits))
 
 
-# ---- the two contestants --------------------------------------------------------------------------
+# ---- the two contestants ------------------------------------------------------------------------
 
 
 async def store_post(path: Path) -> Post:
@@ -152,7 +152,7 @@ async def bare_post(path: Path) -> Post:
     return BareWriter(path).post
 
 
-# ---- one process with its callers -----------------------------------------------------------------
+# ---- one process with its callers ---------------------------------------------------------------
 
 
 async def work(kind: str, path: Path, callers: int, seconds: float) -> None:
@@ -201,7 +201,7 @@ async def _create(path: Path) -> None:
     await store.aclose()
 
 
-# ---- the table ------------------------------------------------------------------------------------
+# ---- the table ----------------------------------------------------------------------------------
 
 
 def acts(processes: int, callers: int, seconds: float, rounds: int, folder: Path) -> None:
@@ -221,7 +221,8 @@ def acts(processes: int, callers: int, seconds: float, rounds: int, folder: Path
     print(
         f"{processes} x {callers:2}  store {store:7,.0f}/s  bare {bare:7,.0f}/s  "
         f"ratio {store / bare:4.0%}  slowest/mean {fairness:.2f}  errors {errors}  "
-        f"p50 {waits[len(waits) // 2] * 1e3:.1f} ms  p99 {waits[len(waits) * 99 // 100] * 1e3:.1f} ms"
+        f"p50 {waits[len(waits) // 2] * 1e3:.1f} ms  "
+        f"p99 {waits[len(waits) * 99 // 100] * 1e3:.1f} ms"
     )
 
 

@@ -63,6 +63,11 @@ async def resolve(client: RoomsClient, room: str) -> wire.Room:
         return fitting[0]
     if fitting:
         raise _ambiguous(fitting, wanted)
+    if client.limits:
+        raise NoSuchRoom(
+            f"No room has the id {one_line(wanted)[:100]!r}.",
+            "This backend has no directory: use the id that creation answered with.",
+        )
     raise _unknown((await client.rooms(limit=LOOKED_THROUGH)).rooms, wanted)
 
 

@@ -34,4 +34,19 @@ class OutcomeUnknown(BackendError):
 
 
 class NotOurs(BackendUnreachable):
-    """Something answered that is no backend of this contract."""
+    """Something answered that is no backend of this contract.
+
+    `status` is the HTTP status that it gave, `facts` its JSON if there was some.
+    """
+
+    def __init__(
+        self, detail: str, advice: str = "", *, status: int, facts: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(detail, advice)
+        self.status = status
+        self.facts = facts
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it said that it did what was asked."""
+        return 200 <= self.status < 300

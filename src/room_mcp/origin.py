@@ -13,10 +13,12 @@ from typing import Any, Protocol, cast
 import anyio
 
 from room_mcp import wire
-from room_mcp.failures import OutcomeUnknown
+from room_mcp.failures import BackendRefused, NotOurs, OutcomeUnknown
 
 FIRST_POLL_S = 1.0
 LONGEST_POLL_S = 10.0
+ORIGIN_READS = ("history", "messages")  # either may exist alone; the history is the whole room
+_NO_SUCH_CALL = (404, 405)
 
 ORIGIN_LIMITS = (
     "This backend only stores messages: nobody is woken (it is asked every 1 to 10 s), names are "
@@ -36,20 +38,33 @@ class Call(Protocol):
 class OriginRooms:
     """The client's calls, made of the origin's. Only rooms whose id is known can be found."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, *, first_poll_s: float = FIRST_POLL_S) -> None:
         self._call = call
+        self._first_poll_s = first_poll_s
+        self._reads = ORIGIN_READS
         self._names: dict[str, str] = {}
+        self._known: dict[str, dict[str, wire.Message]] = {}
+        self._joined: dict[str, dict[str, None]] = {}
 
     async def create_room(self, name: str) -> wire.RoomCreated:
         made = await self._call("POST", "/agent/demo/room", {"name": name})
-        id = str(made.get("roomId") or made.get("id"))
+        id = made.get("roomId") or made.get("id")
+        if not isinstance(id, str):
+            raise OutcomeUnknown("The backend opened a room and does not say which.")
         self._names[id] = name
         return wire.RoomCreated.model_validate(
             {**self._room(id, 0).model_dump(), "created": True, "owner_key": None}
         )
 
     async def rooms(self, ids: Sequence[str]) -> wire.Directory:
-        found = [self._room(id, len(await self._history(id))) for id in ids or self._names]
+        """The rooms of these ids that exist, or all that this client has opened."""
+        found: list[wire.Room] = []
+        for id in ids or self._names:
+            try:
+                found.append(self._room(id, len(await self._history(id))))
+            except BackendRefused as error:
+                if error.status != 404:
+                    raise
         return wire.Directory(rooms=found, next_cursor=None, directory=0)
 
     async def info(self, room_id: str) -> wire.Info:
@@ -76,6 +91,7 @@ class OriginRooms:
         )
 
     async def join(self, room_id: str, name: str) -> wire.Joined:
+        self._joined.setdefault(room_id, {})[name] = None
         messages = await self._history(room_id)
         return wire.Joined(
             room=await self.info(room_id),
@@ -88,29 +104,36 @@ class OriginRooms:
         )
 
     async def post(self, room_id: str, post: wire.Post) -> wire.Posted:
-        content = post.content
-        if post.type is not None and isinstance(content, dict) and "type" not in content:
-            content = {"type": post.type, **content}
-        body = {"sender": post.sender, "content": content}
+        """Send one message; if the answer is lost, look for it in the history."""
         before = len(await self._history(room_id))
         lost: OutcomeUnknown | None = None
         try:
+            body = {"sender": post.sender, "content": _content_of(post)}
             await self._call("POST", f"/agent/rooms/{room_id}/messages", body)
         except OutcomeUnknown as error:
             lost = error
-        new = (await self._history(room_id))[before:]
-        own = [one for one in new if one.sender == post.sender and one.content == content]
+        own = await self._own(room_id, post, after=before)
         if not own:
-            raise lost or OutcomeUnknown("The backend took the message and does not show it.")
-        return wire.Posted.model_validate(
-            {**own[0].model_dump(), "idempotent": False, "epoch": _NO_EPOCH}
-        )
+            raise lost or _hidden()
+        return _posted(own[0])
+
+    async def posted(self, room_id: str, post: wire.Post) -> wire.Posted:
+        """The message that the backend took a moment ago."""
+        own = await self._own(room_id, post, after=0)
+        if not own:
+            raise _hidden()
+        return _posted(own[-1])
+
+    async def _own(self, room_id: str, post: wire.Post, *, after: int) -> list[wire.Message]:
+        said = (post.content, _content_of(post))
+        new = (await self._history(room_id))[after:]
+        return [one for one in new if one.sender == post.sender and one.content in said]
 
     async def messages(
         self, room_id: str, after: int | None, before: int | None, limit: int, wait_s: float
     ) -> wire.Page:
         deadline = time.monotonic() + wait_s
-        pause_s = FIRST_POLL_S
+        pause_s = self._first_poll_s
         while True:
             all = await self._history(room_id)
             found = [one for one in all if one.seq > (after or 0)]
@@ -133,7 +156,7 @@ class OriginRooms:
 
     async def updates(self, cursors: Mapping[str, int], wait_s: float) -> wire.Updates:
         deadline = time.monotonic() + wait_s
-        pause_s = FIRST_POLL_S
+        pause_s = self._first_poll_s
         while True:
             rooms: list[wire.Update] = []
             for id, after in cursors.items():
@@ -154,24 +177,48 @@ class OriginRooms:
             pause_s = min(pause_s * 2, LONGEST_POLL_S)
 
     async def _history(self, room_id: str) -> list[wire.Message]:
-        """All messages, numbered by their place; everybody but the sender counts as woken."""
-        answer = await self._call("GET", f"/agent/rooms/{room_id}/history")
-        raw: list[dict[str, Any]] = answer.get("messages", [])
-        senders = list(dict.fromkeys(str(one.get("sender", "")) for one in raw))
-        return [
-            wire.Message(
-                id=str(one.get("id", seq)),
-                seq=seq,
+        """All messages known of a room, numbered by their place; all but the sender are woken.
+
+        What was seen once keeps its number, also where the backend shows only the newest.
+        """
+        known = self._known.setdefault(room_id, {})
+        raw: list[dict[str, Any]] = (await self._read(room_id)).get("messages", [])
+        for place, one in enumerate(raw, 1):
+            id = str(one.get("id", place))
+            if id in known:
+                continue
+            known[id] = wire.Message(
+                id=id,
+                seq=len(known) + 1,
                 room_id=room_id,
                 sender=str(one.get("sender", "")),
                 sender_type="agent",
                 type=_type_of(one.get("content")),
                 content=one.get("content"),
                 timestamp=str(one.get("timestamp", "")),
-                wakes=[name for name in senders if name != one.get("sender")],
             )
-            for seq, one in enumerate(raw, 1)
+        here = dict.fromkeys(one.sender for one in known.values())
+        here.update(self._joined.get(room_id, {}))
+        return [
+            one.model_copy(update={"wakes": [name for name in here if name != one.sender]})
+            for one in known.values()
         ]
+
+    async def _read(self, room_id: str) -> dict[str, Any]:
+        """A room, by whichever of the two calls the backend has."""
+        first: BackendRefused | NotOurs | None = None
+        for call in self._reads:
+            try:
+                answer = await self._call("GET", f"/agent/rooms/{room_id}/{call}")
+            except (BackendRefused, NotOurs) as error:
+                if error.status not in _NO_SUCH_CALL:
+                    raise
+                # A refusal in words is about the room; anything else is about the call.
+                first = error if first is None or isinstance(error, BackendRefused) else first
+                continue
+            self._reads = (call,)
+            return answer
+        raise first or NotOurs("The backend has no call to read a room.", status=404)
 
     def _room(self, id: str, count: int) -> wire.Room:
         return wire.Room(
@@ -200,3 +247,21 @@ _SHARED = set(wire.Info.model_fields) & set(wire.Room.model_fields) - {
 def _type_of(content: Any) -> str:
     inner = cast("dict[str, Any]", content).get("type") if isinstance(content, dict) else None
     return inner if isinstance(inner, str) else "note"
+
+
+def _content_of(post: wire.Post) -> str | dict[str, Any]:
+    """What is sent: a type that a body does not hold yet goes into it."""
+    content = post.content
+    if post.type is not None and isinstance(content, dict) and "type" not in content:
+        return {"type": post.type, **content}
+    return content
+
+
+def _posted(message: wire.Message) -> wire.Posted:
+    return wire.Posted.model_validate(
+        {**message.model_dump(), "idempotent": False, "epoch": _NO_EPOCH}
+    )
+
+
+def _hidden() -> OutcomeUnknown:
+    return OutcomeUnknown("The backend took the message and does not show it.")

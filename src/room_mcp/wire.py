@@ -94,7 +94,7 @@ class Heartbeat(Identified):
 
 
 class Post(Request):
-    """A message. `content` comes back exactly as sent; an object may carry its `type` inside."""
+    """A message. `content` comes back exactly as sent; an object may carry its type inside."""
 
     sender: str | None = Field(default=None, description="The name to speak under.")
     content: str | dict[str, Any] = Field(description="A text, or the body of a typed message.")

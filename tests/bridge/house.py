@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx2
 from mcp.client.client import Client
 from mcp.types import Implementation
 
 from room_mcp import wire
 from room_mcp.bridge.server import build_server
 from room_mcp.client import RoomsClient
-from room_mcp.compose import open_client
+from room_mcp.compose import EMBEDDED_URL, EmbeddedTransport
 from room_mcp.settings import Settings
 
 SOON_S = 5
@@ -58,12 +59,20 @@ class Agent:
 class House:
     """The store, and whoever talks in it.
 
-    `rooms` is the backend itself, for people's and owners' acts and for looking behind the tools.
+    `rooms` is the backend itself, for what others do there and for looking behind the tools.
     """
 
-    def __init__(self, home: Path, era: str, rooms: RoomsClient, settings: Settings) -> None:
-        self.home, self.era, self.rooms, self.settings = home, era, rooms, settings
+    def __init__(self, home: Path, era: str) -> None:
+        self.home, self.era = home, era
+        self.settings = Settings(home=home, store=str(home / "rooms.db"))
+        transport = EmbeddedTransport(self.settings)
+        self.rooms = RoomsClient(EMBEDDED_URL, transport=transport)
+        self._http = httpx2.AsyncClient(base_url=EMBEDDED_URL, transport=transport)
         self._stack = AsyncExitStack()
+
+    async def owner(self, method: str, path: str) -> None:
+        """One of the owner's calls that agents have no tool for."""
+        (await self._http.request(method, path)).raise_for_status()
 
     async def agent(
         self,
@@ -85,9 +94,7 @@ class House:
             place=place,
             progress_every_s=progress_every_s,
         )
-        client = Client(
-            server, mode=self.era, client_info=Implementation(name=host, version="1.0")
-        )
+        client = Client(server, mode=self.era, client_info=Implementation(name=host, version="1.0"))
         return Agent(await self._stack.enter_async_context(client))
 
     async def room(self, name: str = "api-review", *members: str) -> wire.RoomCreated:
@@ -106,6 +113,7 @@ class House:
 
     async def aclose(self) -> None:
         await self._stack.aclose()
+        await self.rooms.aclose()
 
 
 async def until(holds: Callable[[], Awaitable[bool]], within_s: float = SOON_S) -> None:
@@ -113,14 +121,3 @@ async def until(holds: Callable[[], Awaitable[bool]], within_s: float = SOON_S) 
     with anyio.fail_after(within_s):
         while not await holds():
             await anyio.lowlevel.checkpoint()
-
-
-@asynccontextmanager
-async def a_house(home: Path, era: str) -> AsyncGenerator[House]:
-    settings = Settings(home=home, store=str(home / "rooms.db"))
-    async with open_client(settings) as rooms:
-        house = House(home, era, rooms, settings)
-        try:
-            yield house
-        finally:
-            await house.aclose()

@@ -1,4 +1,4 @@
-"""Calls as models really write them: understood where the meaning is plain, else mended in words."""
+"""Calls as models really write them: understood where they are plain, else mended in words."""
 
 from __future__ import annotations
 
@@ -228,16 +228,15 @@ CASES = [
     sends("NUL", {"content": "a\x00b"}, "content holds NUL", "Leave it out", refused=True),
     sends("half a character", {"content": "a\ud83d"}, "half of a character", refused=True),
     sends("half inside a body", {"body": {"a": ["\ud83d"]}}, "half of a character", refused=True),
-    sends("1 MiB", {"content": "x" * 2**20}, "a message may have 65536", "a file", refused=True),
+    sends("100 KB", {"content": "x" * 10**5}, "a message may have 65536", "a file", refused=True),
+    sends("1 MiB", {"content": "x" * 2**20}, "more than 1048576 bytes", "a file", refused=True),
     sends(
         "a type of many words",
         {"content": "x", "type": "code review"},
         "A type is one word",
         refused=True,
     ),
-    sends(
-        "a type without end", {"content": "x", "type": LONG}, "type may have 64", refused=True
-    ),
+    sends("a type without end", {"content": "x", "type": LONG}, "type may have 64", refused=True),
     sends(
         "a handoff to nobody",
         {"content": "Yours now.", "type": "handoff"},
@@ -360,7 +359,7 @@ CASES = [
         ended_before,
         "wait_for_messages",
         {"room": "api-review"},
-        ("Closed: approved.", "tell your user"),
+        ('"api-review" is closed: approved.', "tell your user"),
     ),
     Case(
         "a wait in no room",
@@ -587,3 +586,27 @@ async def test_closing_twice_says_that_it_is_over(house: House):
     assert closed.text.startswith('"api-review" is closed: 2 issues fixed')
     assert again.is_error
     assert 'It concluded: "2 issues fixed".' in again.text
+
+
+async def test_the_name_of_a_room_joined_by_id_means_that_room(house: House):
+    ann = await house.agent("ann")
+    room_id = await twins(house, ann)
+    joined = await ann("join_room", room=room_id)
+
+    sent = await ann.say("api-review", "Line 40 misses it.")
+
+    assert joined.lines[-1] == WAITS_NEXT
+    assert sent.structured is not None
+    assert sent.structured["room_id"] == room_id
+
+
+async def test_what_is_expected_ends_with_the_call_that_gives_it(house: House):
+    ann = await house.agent("ann")
+    await talking(house, ann)
+
+    waited = await ann("wait_for_messages", room="api-review")
+
+    assert waited.lines[-1] == (
+        "cursor 1. Expected of you: an answer to #1 of bob. "
+        'Next: send_message(room="api-review", type="answer", reply_to=1, content="…")'
+    )

@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 import pytest
 
@@ -105,10 +105,14 @@ class Shell:
             for name, value in self.environment.items():
                 patch.setenv(name, value)
             patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(typed)))
+            signal.signal(signal.SIGALRM, _too_long)
+            signal.alarm(PATIENCE_S)
             try:
                 code = main(words)
             except SystemExit as end:  # argparse, at --help and wrong use
                 code = int(str(end.code))
+            finally:
+                signal.alarm(0)
         out, err = self.capsys.readouterr()
         return Said(code, out, err)
 
@@ -137,7 +141,8 @@ class Shell:
 
     @property
     def whole_environment(self) -> dict[str, str]:
-        kept = {name: os.environ[name] for name in os.environ if not name.startswith("ROOM_MCP_")}
+        ours = ("ROOM_MCP_", "PYTHONUNBUFFERED")  # unbuffered, a missing flush would not show
+        kept = {name: os.environ[name] for name in os.environ if not name.startswith(ours)}
         return {**kept, "LANG": "C.UTF-8", **self.environment}
 
     def until_waiting(self, name: str) -> None:
@@ -152,6 +157,10 @@ class Shell:
         for text in texts:
             assert self("send", id, text, "--as", "ann").code == 0
         return id
+
+
+def _too_long(signum: int, frame: object) -> NoReturn:
+    raise AssertionError(f"the command took longer than {PATIENCE_S} s")
 
 
 def run_python(code: str, *, env: dict[str, str]) -> Sequence[str]:

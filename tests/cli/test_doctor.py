@@ -98,7 +98,9 @@ def test_settings_that_exclude_each_other_are_a_finding(shell: Shell):
 def test_a_home_that_is_a_file_fails(shell: Shell):
     shell.home.write_text("not a folder")
 
-    assert finding(shell("doctor", "--json"), "home")["status"] == "fail"
+    told = finding(shell("doctor", "--json"), "home")
+
+    assert (told["status"], told["detail"]) == ("fail", f"{shell.home} is not a folder.")
 
 
 def test_a_server_that_breaks_is_reported_with_its_last_words_and_without_the_key(

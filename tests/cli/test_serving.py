@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import select
 import signal
 import socket
 import subprocess
@@ -12,7 +13,7 @@ import threading
 import urllib.request
 
 import pytest
-from cli_shell import Running, Shell
+from cli_shell import PATIENCE_S, Running, Shell
 
 
 def url_of(serving: Running) -> str:
@@ -108,6 +109,7 @@ def test_a_terminal_is_told_what_waits_there(shell: Shell):
     serving = shell.start(stdin=terminal)
     os.close(terminal)
     assert serving.process.stderr is not None
+    assert select.select([serving.process.stderr], [], [], PATIENCE_S)[0]
     told = serving.process.stderr.readline()
 
     assert "this is an MCP server" in told

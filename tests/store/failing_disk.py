@@ -13,23 +13,23 @@ class FailingDisk(apsw.VFS):
 
     def __init__(self) -> None:
         self.trouble = ""
-        super().__init__("failing", base="", makedefault=True)
+        super().__init__("failing", base="unix", makedefault=True)
 
-    def xOpen(self, name, flags):  # noqa: N802 -- SQLite's name
+    def xOpen(self, name, flags):  # SQLite's name
         return _File(self, name, flags)
 
 
 class _File(apsw.VFSFile):
     def __init__(self, disk: FailingDisk, name, flags) -> None:
         self._disk = disk
-        super().__init__("", name, flags)
+        super().__init__("unix", name, flags)
 
-    def xWrite(self, data, offset):  # noqa: N802 -- SQLite's name
+    def xWrite(self, data, offset):  # SQLite's name
         if self._disk.trouble == "full":
             raise apsw.FullError("no space left")
         super().xWrite(data, offset)
 
-    def xSync(self, flags):  # noqa: N802 -- SQLite's name
+    def xSync(self, flags):  # SQLite's name
         if self._disk.trouble == "sync":
             raise apsw.IOError("cannot sync")
         super().xSync(flags)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import anyio
 import pytest
@@ -85,9 +86,7 @@ async def test_without_reuse_two_rooms_may_have_one_name(store: Store):
 
 
 async def test_two_stores_that_reuse_one_name_at_once_share_one_room(store: Store, other: Store):
-    made = await asyncio.gather(
-        *(one.create(a_room(), reuse=True) for one in (store, other) * 10)
-    )
+    made = await asyncio.gather(*(one.create(a_room(), reuse=True) for one in (store, other) * 10))
 
     assert len({room.id for room, _ in made}) == 1
     assert sum(is_new for _, is_new in made) == 1
@@ -153,12 +152,13 @@ async def test_a_mistake_in_decide_reaches_its_caller_and_nobody_else(store: Sto
     assert await contents(store, room_id) == ["before", "after"]
 
 
-async def test_content_that_cannot_be_written_fails_its_own_act_only(store: Store):
+@pytest.mark.parametrize("wrong", [{"content": "lone \ud800"}, {"content": "", "type": "\ud800"}])
+async def test_what_cannot_be_written_fails_its_own_act_only(store: Store, wrong: dict[str, str]):
     room_id = await new_room(store)
 
     results = await asyncio.gather(
         store.act(room_id, says("before")),
-        store.act(room_id, says("lone \ud800 surrogate")),
+        store.act(room_id, says(**wrong)),
         store.act(room_id, says("after")),
         return_exceptions=True,
     )
@@ -184,12 +184,25 @@ async def test_acts_at_the_same_time_are_numbered_without_gaps(store: Store, oth
     room_id = await new_room(store)
 
     dones = await asyncio.gather(
-        *(one.act(room_id, says(f"{n}", f"agent-{n % 7}")) for one in (store, other) for n in range(100))
+        *(
+            one.act(room_id, says(f"{n}", f"agent-{n % 7}"))
+            for one in (store, other)
+            for n in range(100)
+        )
     )
 
     page = await store.read(room_id, after=0, limit=500)
     assert [message.seq for message in page.messages] == list(range(1, 201))
     assert {done.messages[0] for done in dones} == set(page.messages)
+
+
+async def test_a_store_decides_on_what_another_store_did_just_before(store: Store, other: Store):
+    room_id = await new_room(store)
+
+    for number, one in enumerate((store, other) * 3):
+        await one.act(room_id, says(f"{number}", if_last_seq=number))
+
+    assert await contents(store, room_id) == ["0", "1", "2", "3", "4", "5"]
 
 
 async def test_acts_of_one_caller_keep_their_order(store: Store):
@@ -258,7 +271,7 @@ async def test_an_empty_batch_is_nothing(store: Store):
     assert await store.act_all(await new_room(store), []) == []
 
 
-# ---- idempotency keys -----------------------------------------------------------------------------
+# ---- idempotency keys ---------------------------------------------------------------------------
 
 
 async def test_a_key_stands_for_one_message(store: Store, other: Store):
@@ -370,7 +383,7 @@ async def test_keys_work_inside_a_batch(store: Store):
     assert isinstance(reused, KeyReused)
 
 
-# ---- erasing and deleting ---------------------------------------------------------------------------
+# ---- erasing and deleting -----------------------------------------------------------------------
 
 
 async def test_erasing_removes_texts_and_keeps_numbers_and_keys(store: Store, other: Store):
@@ -396,7 +409,7 @@ async def test_erasing_applies_the_step_and_keeps_its_messages(store: Store):
 
 
 async def test_erased_text_is_nowhere_in_the_files(store: Store, path):
-    room_id = await new_room(store, "xylophone-secret")
+    room_id = await new_room(store, "xylophone-secret", "secret-xylophone " * 2_000)
 
     await store.erase(room_id, nothing)
 
@@ -448,7 +461,13 @@ async def test_deleting_may_be_refused(store: Store):
 
 
 async def test_a_deleted_room_leaves_no_text_in_the_files(store: Store, path):
-    room_id = await new_room(store, "xylophone-secret", name="zither-name", purpose="harpsichord")
+    room_id = await new_room(
+        store,
+        "xylophone-secret",
+        "secret-xylophone " * 2_000,
+        name="zither-name",
+        purpose="harpsichord",
+    )
 
     await store.delete(room_id, nothing)
 
@@ -459,24 +478,30 @@ async def test_a_deleted_room_leaves_no_text_in_the_files(store: Store, path):
     assert not [word for word in (b"xylophone", b"zither", b"harpsichord") if word in text]
 
 
-# ---- giving up and being cancelled ------------------------------------------------------------------
+# ---- giving up and being cancelled --------------------------------------------------------------
 
 
 async def test_an_act_goes_on_when_its_caller_is_cancelled_after_it_began(store: Store):
     room_id = await new_room(store)
-    began = anyio.Event()
+    began, may_end = anyio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
 
     def decide(room: Room, author_of: AuthorOf) -> Step:
         loop.call_soon_threadsafe(began.set)
+        may_end.wait(5)
         return says("hello")(room, author_of)
 
     with anyio.fail_after(5):
         task = asyncio.ensure_future(store.act(room_id, decide))
         await began.wait()
         task.cancel()
+        await asyncio.wait([task], timeout=0.01)
+        waits = not task.done()
+        may_end.set()
         with pytest.raises(asyncio.CancelledError):
             await task
+
+    assert waits
 
     assert await contents(store, room_id) == ["hello"]
 

@@ -19,17 +19,24 @@ from room_mcp.store.sqlite import store as store_module
 
 pytestmark = pytest.mark.anyio
 
-HOLDER = Path(__file__).with_name("lock_holder.py")
+HERE = Path(__file__).parent
 
 
 @contextmanager
 def held(path: Path) -> Iterator[None]:
     """Another process has the lock."""
-    command = [sys.executable, str(HOLDER), str(path)]
+    command = [sys.executable, str(HERE / "lock_holder.py"), str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
         yield
+
+
+async def until_blocked(store: Store) -> None:
+    """Until the writer waits for the lock."""
+    with anyio.fail_after(5):
+        while not store._writer.is_blocked:  # pyright: ignore -- nothing outside tells
+            await anyio.lowlevel.checkpoint()
 
 
 async def test_an_act_gives_up_at_its_deadline_and_is_not_done_later(store: Store, path: Path):
@@ -67,9 +74,7 @@ async def test_an_act_that_waits_is_done_when_the_lock_comes_free(store: Store, 
 
     with held(path):
         act = asyncio.ensure_future(store.act(room_id, says("patient")))
-        with anyio.fail_after(5):
-            while not store._writer.is_blocked:  # pyright: ignore -- to be sure that it waits
-                await anyio.lowlevel.checkpoint()
+        await until_blocked(store)
 
     with anyio.fail_after(5):
         await act
@@ -103,10 +108,11 @@ async def test_closing_does_not_wait_for_the_lock(path: Path):
     await store.open()
     room_id = await new_room(store)
 
-    with held(path), anyio.fail_after(5):
+    with held(path):
         act = asyncio.ensure_future(store.act(room_id, says("too late")))
-        await asyncio.sleep(0)
-        await store.aclose()
+        await until_blocked(store)
+        with anyio.fail_after(1):
+            await store.aclose()
         with pytest.raises(StoreBusy):
             await act
 
@@ -115,24 +121,14 @@ async def test_closing_does_not_wait_for_the_lock(path: Path):
     await store.aclose()
 
 
-async def test_a_process_ends_while_another_one_holds_the_lock(path: Path):
-    script = (
-        "import asyncio, sys\n"
-        "from room_mcp.store.opening import open_store\n"
-        "async def main():\n"
-        "    store = open_store(sys.argv[1])\n"
-        "    await store.open()\n"
-        "    print('open', flush=True)\n"
-        "    await asyncio.to_thread(sys.stdin.readline)\n"
-        "    store.mark_read('x', 'y', __import__('room_mcp.store.interface').store.interface.Reading())\n"
-        "    asyncio.ensure_future(store.delete('x', None))\n"
-        "    await asyncio.sleep(0.05)\n"
-        "asyncio.run(main())\n"
-    )
-    command = [sys.executable, "-c", script, str(path)]
+def test_a_process_ends_while_another_one_holds_the_lock(path: Path):
+    command = [sys.executable, str(HERE / "opener.py"), str(path), "acting"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin is not None
         assert child.stdout is not None
-        assert child.stdout.readline() == b"open\n"
+        child.stdin.write(b"\n")
+        child.stdin.flush()
+        assert [len(child.stdout.readline()) for _ in range(2)] == [len("ready\n"), 9]
         with held(path):
             child.communicate(b"\n", timeout=5)
 

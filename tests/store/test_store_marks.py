@@ -79,6 +79,18 @@ async def test_the_newest_wait_counts_and_none_ends_it(store: Store, other: Stor
     assert (await other.readings(room_id))["ann"].waiting_until is None
 
 
+async def test_a_mark_is_written_once(store: Store, other: Store):
+    room_id = await new_room(store, "one")
+    store.mark_read(room_id, "ann", Reading(waiting_until=NOON))
+    await store.act(room_id, says("two"))
+    other.mark_read(room_id, "ann", Reading())
+    await other.act(room_id, says("three"))
+
+    await store.act(room_id, says("four"))
+
+    assert (await store.readings(room_id))["ann"].waiting_until is None
+
+
 async def test_marks_of_strangers_are_ignored(store: Store):
     room_id = await new_room(store, "one")
 

@@ -8,13 +8,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import apsw
 import pytest
 from store_talk import a_room, contents, new_room, says
-
 
 from room_mcp.store.interface import Act, Store, StoreUnavailable
 from room_mcp.store.opening import open_store
@@ -23,6 +22,8 @@ from room_mcp.store.sqlite import SqliteStore, connection, schema
 pytestmark = pytest.mark.anyio
 
 NOBODY = 65534
+
+Mount = Callable[[str, str], Path]
 
 
 async def refused(path: Path) -> StoreUnavailable:
@@ -34,7 +35,7 @@ async def refused(path: Path) -> StoreUnavailable:
     return caught.value
 
 
-# ---- addresses ------------------------------------------------------------------------------------
+# ---- addresses ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_without_fcntl_the_engine_says_that_windows_is_not_supported():
     assert "StoreUnavailable: The SQLite store is not supported on Windows yet." in ran.stderr
 
 
-# ---- what is made ---------------------------------------------------------------------------------
+# ---- what is made -------------------------------------------------------------------------------
 
 
 def test_making_a_store_touches_nothing(tmp_path: Path):
@@ -173,7 +174,7 @@ async def test_the_wal_does_not_grow_without_end(store: Store, path: Path):
     assert wal.stat().st_size < 16 * 1024 * 1024
 
 
-# ---- what is refused ------------------------------------------------------------------------------
+# ---- what is refused ----------------------------------------------------------------------------
 
 
 async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path):
@@ -206,19 +207,27 @@ async def test_a_folder_that_cannot_be_written_is_named(read_only: Path):
     assert f"The folder {read_only} cannot be written" in error.detail
 
 
-async def test_a_file_that_is_no_database_is_left_alone(path: Path):
-    path.write_text("These are my notes. " * 100)
+@pytest.fixture
+def notes(path: Path) -> Iterator[Path]:
+    """A file of somebody's that must stay as it is."""
+    text = "These are my notes. " * 100
+    path.write_text(text)
+    yield path
+    assert path.read_text() == text
 
-    error = await refused(path)
 
-    assert "not a room-mcp store" in error.detail
-    assert path.read_text() == "These are my notes. " * 100
+async def test_a_file_that_is_no_database_is_left_alone(notes: Path):
+    assert "not a room-mcp store" in (await refused(notes)).detail
 
 
-async def test_a_folder_in_place_of_the_file_is_refused(path: Path):
+@pytest.fixture
+def folder_there(path: Path) -> Path:
     path.mkdir()
+    return path
 
-    assert "cannot be opened" in (await refused(path)).detail
+
+async def test_a_folder_in_place_of_the_file_is_refused(folder_there: Path):
+    assert "cannot be opened" in (await refused(folder_there)).detail
 
 
 async def test_the_database_of_another_program_is_left_alone(path: Path):
@@ -243,31 +252,51 @@ async def test_a_newer_schema_is_refused(path: Path):
     assert "Upgrade" in error.advice
 
 
-@pytest.mark.parametrize("kind", ["nfs4", "cifs", "9p", "fuse.sshfs", "lustre", "gpfs"])
-async def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch, kind: str):
-    away = tmp_path / "a b"
-    away.mkdir()
-    mounts = tmp_path / "mountinfo"
-    mounts.write_text(
-        "1 0 8:1 / / rw,relatime - ext4 /dev/sda1 rw\n"
-        f"2 1 0:50 / {tmp_path}/a\\040b rw shared:1 - {kind} server:/x rw\n"
-    )
-    monkeypatch.setattr(schema, "MOUNTS", mounts)
+@pytest.fixture
+def mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mount:
+    """Makes a folder, a link to it, and the system believe that it is such a file system."""
 
-    error = await refused(away / "deep" / "rooms.db")
+    def mount(name: str, kind: str) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        (tmp_path / "link").symlink_to(folder)
+        mounts = tmp_path / "mountinfo"
+        escaped = name.replace(" ", "\\040")
+        mounts.write_text(
+            "1 0 8:1 / / rw,relatime - ext4 /dev/sda1 rw\n"
+            f"2 1 0:50 / {tmp_path}/{escaped} rw shared:1 - {kind} server:/x rw\n"
+        )
+        monkeypatch.setattr(schema, "MOUNTS", mounts)
+        return folder
+
+    return mount
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "9p", "fuse.sshfs", "lustre", "gpfs"])
+async def test_a_network_file_system_is_refused(mounted: Mount, kind: str):
+    error = await refused(mounted("a b", kind) / "deep" / "rooms.db")
 
     assert f"network file system ({kind})" in error.detail
     assert "ROOM_MCP_URL" in error.advice
 
 
-@pytest.mark.parametrize("kind", ["ext4", "overlay", "fuseblk", "tmpfs", "btrfs"])
-async def test_a_local_file_system_is_taken(tmp_path: Path, monkeypatch, kind: str):
-    mounts = tmp_path / "mountinfo"
-    mounts.write_text(
-        f"1 0 8:1 / / rw - {kind} /dev/sda1 rw\n2 1 0:5 / {tmp_path}x rw - nfs server:/x rw\n"
-    )
-    monkeypatch.setattr(schema, "MOUNTS", mounts)
-    store = open_store(tmp_path / "rooms.db")
+async def test_a_network_file_system_is_refused_behind_a_link(mounted: Mount):
+    link = mounted("away", "nfs4").parent / "link"
+
+    assert "nfs4" in (await refused(link / "rooms.db")).detail
+
+
+@pytest.mark.parametrize("kind", ["overlay", "fuseblk", "tmpfs", "btrfs"])
+async def test_a_local_file_system_is_taken(mounted: Mount, kind: str):
+    store = open_store(mounted("here", kind) / "rooms.db")
+
+    await store.open()
+
+    await store.aclose()
+
+
+async def test_a_folder_beside_a_network_file_system_is_taken(mounted: Mount):
+    store = open_store(mounted("away", "nfs4").parent / "away-not" / "rooms.db")
 
     await store.open()
 
@@ -280,15 +309,15 @@ async def test_an_old_sqlite_is_refused(path: Path, monkeypatch):
     error = await refused(path)
 
     assert "99.0.0 or newer is needed" in error.detail
-    assert not path.exists()
+    assert "pip install" in error.advice
 
 
-async def test_after_a_refusal_opening_can_be_tried_again(path: Path):
-    path.mkdir()
+async def test_after_a_refusal_opening_can_be_tried_again(path: Path, monkeypatch):
     store = open_store(path)
-    with pytest.raises(StoreUnavailable):
-        await store.open()
-    path.rmdir()
+    with monkeypatch.context() as old:
+        old.setattr(connection, "MIN_SQLITE", (99, 0, 0))
+        with pytest.raises(StoreUnavailable):
+            await store.open()
 
     await store.open()
 

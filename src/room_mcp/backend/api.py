@@ -1,11 +1,10 @@
-"""Every call of the REST contract: a table of operations, and handlers of a few lines each."""
+"""The handlers of the REST contract, a few lines each; `operations.py` says where they stand."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TypeVar
 
 from pydantic import BaseModel
@@ -18,36 +17,16 @@ from room_mcp import wire
 from room_mcp.rooms import Proof
 
 from .callers import owner_proof_of, proof_of
+from .errors import HttpProblem
 from .finding import Finder
 from .following import Follower
 from .limits import MAX_BATCH_BODY_BYTES, body_as
 from .queries import Query, known_id, seq_in
 from .reading import PageQuery
-from .service import OWNER_NAME, RoomService
+from .service import RoomService
 
 Handler = Callable[[Request], Awaitable[Response]]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One call.
-
-    `query` are the parameters it knows; `media` what it answers with, if not JSON, and
-    `other_media` what on request; `other_status` is another that is no refusal.
-    """
-
-    method: str
-    path: str
-    handler: Handler
-    summary: str
-    answer: type[BaseModel] | None = None
-    body: type[BaseModel] | None = None
-    query: tuple[str, ...] = ()
-    status: int = 200
-    media: str = "application/json"
-    other_media: tuple[str, ...] = ()
-    other_status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +279,10 @@ async def export(request: Request) -> Response:
     rooms = services(request).rooms
     room = await rooms.store.room(id)
     follower = services(request).follower
-    if (query.text("format") or "md") == "jsonl":
+    format = query.text("format") or "md"
+    if format not in ("md", "jsonl"):
+        raise HttpProblem("malformed", "The format is not known here.", "Known: md, jsonl.")
+    if format == "jsonl":
         return StreamingResponse(follower.jsonl(id), media_type="application/x-ndjson")
     return StreamingResponse(follower.markdown(room), media_type="text/markdown; charset=utf-8")
 
@@ -326,180 +308,3 @@ async def healthz(request: Request) -> Response:
 async def readyz(request: Request) -> Response:
     await services(request).rooms.store.directory_version()
     return answered(wire.Health(version=room_mcp.__version__))
-
-
-_post_as_owner = partial(post_message, default_sender=OWNER_NAME)
-_ROOM = "/agent/rooms/{id}"
-_OWNERS = "/api/rooms/{id}"
-
-OPERATIONS: tuple[Operation, ...] = (
-    Operation(
-        "POST",
-        "/agent/demo/room",
-        create_demo_room,
-        "Open a room to try things out",
-        wire.RoomCreated,
-        wire.NewDemoRoom,
-        status=201,
-    ),
-    Operation(
-        "POST",
-        "/agent/rooms",
-        create_room,
-        "Open a room",
-        wire.RoomCreated,
-        wire.NewRoom,
-        status=201,
-        other_status=200,
-    ),
-    Operation(
-        "GET",
-        "/agent/rooms",
-        list_rooms,
-        "List rooms, the latest changed first",
-        wire.Directory,
-        query=DIRECTORY_QUERY,
-    ),
-    Operation("POST", f"{_ROOM}/join", join_room, "Become a member", wire.Joined, wire.Join),
-    Operation("POST", f"{_ROOM}/leave", leave_room, "Stop being a member", wire.Left, wire.Leave),
-    Operation(
-        "POST",
-        f"{_ROOM}/heartbeat",
-        heartbeat,
-        "Be reminded of where one is",
-        wire.Reminder,
-        wire.Heartbeat,
-    ),
-    Operation(
-        "POST",
-        f"{_ROOM}/messages",
-        post_message,
-        "Send a message",
-        wire.Posted,
-        wire.Post,
-        status=201,
-    ),
-    Operation(
-        "POST",
-        f"{_ROOM}/messages/batch",
-        post_batch,
-        "Send messages in one transaction",
-        wire.BatchDone,
-        wire.Batch,
-    ),
-    Operation(
-        "GET",
-        f"{_ROOM}/messages",
-        read_messages,
-        "Read from a cursor, or wait",
-        wire.Page,
-        query=PAGE_QUERY,
-    ),
-    Operation(
-        "GET",
-        f"{_ROOM}/history",
-        read_history,
-        "Read the whole room",
-        wire.History,
-        query=HISTORY_QUERY,
-    ),
-    Operation("GET", f"{_ROOM}/info", info, "Who is here and what is open", wire.Info),
-    Operation("POST", f"{_ROOM}/close", close_room, "End the room", wire.Info, wire.Close),
-    Operation(
-        "POST",
-        f"{_ROOM}/pause",
-        partial(hold_room, pause=True),
-        "Hold the room",
-        wire.Info,
-        wire.Hold,
-    ),
-    Operation(
-        "POST",
-        f"{_ROOM}/resume",
-        partial(hold_room, pause=False),
-        "Let it go on",
-        wire.Info,
-        wire.Hold,
-    ),
-    Operation("GET", f"{_ROOM}/search", search, "Search one room", wire.Hits, query=("q", "limit")),
-    Operation(
-        "GET",
-        f"{_ROOM}/stream",
-        stream,
-        "Follow a room as server-sent events",
-        query=("after",),
-        media="text/event-stream",
-        other_media=("application/x-ndjson",),
-        other_status=204,
-    ),
-    Operation(
-        "GET",
-        f"{_ROOM}/export",
-        export,
-        "The whole room as a file",
-        query=("format",),
-        media="text/markdown",
-        other_media=("application/x-ndjson",),
-    ),
-    Operation(
-        "GET",
-        "/agent/search",
-        search,
-        "Search listed rooms, or those named",
-        wire.Hits,
-        query=("q", "ids", "limit"),
-    ),
-    Operation(
-        "GET",
-        "/agent/updates",
-        updates,
-        "Follow many rooms and the directory",
-        wire.Updates,
-        query=UPDATES_QUERY,
-    ),
-    Operation(
-        "POST",
-        "/api/rooms",
-        create_room,
-        "Open a room",
-        wire.RoomCreated,
-        wire.NewRoom,
-        status=201,
-        other_status=200,
-    ),
-    Operation("GET", "/api/rooms", list_rooms, "List rooms", wire.Directory, query=DIRECTORY_QUERY),
-    Operation("GET", _OWNERS, room, "One room", wire.Room),
-    Operation("DELETE", _OWNERS, delete_room, "Remove a room and all it holds", status=204),
-    Operation(
-        "POST",
-        f"{_OWNERS}/messages",
-        _post_as_owner,
-        "Speak as the owner",
-        wire.Posted,
-        wire.Post,
-        status=201,
-    ),
-    Operation(
-        "GET",
-        f"{_OWNERS}/messages",
-        read_messages,
-        "Read from a cursor, or wait",
-        wire.Page,
-        query=PAGE_QUERY,
-    ),
-    Operation(
-        "DELETE", f"{_OWNERS}/messages", erase_messages, "Remove all texts of a room", wire.Erased
-    ),
-    Operation(
-        "GET",
-        f"{_OWNERS}/stream",
-        stream,
-        "Follow a room as server-sent events",
-        query=("after",),
-        media="text/event-stream",
-        other_media=("application/x-ndjson",),
-        other_status=204,
-    ),
-    Operation("GET", "/healthz", healthz, "The process runs", wire.Health),
-    Operation("GET", "/readyz", readyz, "The store answers", wire.Health),
-)

@@ -15,11 +15,12 @@ from starlette.routing import Match, Route
 from room_mcp.settings import Settings
 from room_mcp.store.interface import Store
 
-from .api import OPERATIONS, ClientGone, Handler, Operation, Services
+from .api import ClientGone, Handler, Services
 from .errors import HttpProblem, problem
 from .finding import Finder
 from .following import Follower
 from .guard import LOOPBACK, Guard
+from .operations import OPERATIONS, Operation
 from .pages import PAGES
 from .service import RoomService
 

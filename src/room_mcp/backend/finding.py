@@ -82,16 +82,9 @@ class Finder:
             reading = readings.get(me.name)
             known = reading.read_to if reading else 0
             read_to = max(known, me.joined_seq, read.get(room.id, 0))
-            row["unread"] = await self._unread(room, me.name, read_to)
+            row["unread"] = await unread(self._store, room, me.name, read_to)
             row["expected"] = answers.expected(room.expected_of(me.name))
         return wire.Room.model_validate(row)
-
-    async def _unread(self, room: Room, name: str, read_to: int) -> int:
-        """Messages of others above `read_to`, counted up to `MAX_UNREAD`."""
-        if room.last_seq <= read_to:
-            return 0
-        page = await self._store.read(room.id, after=read_to, limit=MAX_UNREAD)
-        return sum(one.sender != name for one in page.messages)
 
     async def search(
         self, query: str, *, room_id: str | None, ids: Collection[str], limit: int
@@ -120,3 +113,11 @@ class Finder:
                 for hit in hits
             ]
         )
+
+
+async def unread(store: Store, room: Room, name: str, read_to: int) -> int:
+    """Messages of others above `read_to`, counted up to `MAX_UNREAD`."""
+    if room.last_seq <= read_to:
+        return 0
+    page = await store.read(room.id, after=read_to, limit=MAX_UNREAD)
+    return sum(one.sender != name for one in page.messages)

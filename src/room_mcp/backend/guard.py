@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,6 +12,8 @@ from .callers import TRUSTED
 from .errors import HttpProblem, problem
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+_AUTHORITY = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[\w.\-]+))(?::\d{1,5})?")
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -47,14 +49,14 @@ class Guard:
         await app(scope, receive, send_with_headers)
 
     def _refusal(self, headers: Headers) -> HttpProblem | None:
-        if _host(f"//{headers.get('host', '')}") not in self._hosts:
+        if _host(headers.get("host", "")) not in self._hosts:
             return HttpProblem(
                 "host_not_allowed",
                 "This server does not answer to that host name.",
                 "Use http://127.0.0.1 or http://localhost with its port.",
             )
         origin = headers.get("origin")
-        if origin is not None and _host(origin) not in self._hosts:
+        if origin is not None and _host(origin.partition("://")[2]) not in self._hosts:
             return HttpProblem(
                 "origin_not_allowed",
                 "Pages of other sites may not call this server.",
@@ -63,8 +65,7 @@ class Guard:
         return None
 
 
-def _host(url: str) -> str | None:
-    try:
-        return urlsplit(url).hostname
-    except ValueError:
-        return None
+def _host(authority: str) -> str | None:
+    """The name in `name:port`, without the brackets of an address; None when it is none."""
+    match = _AUTHORITY.fullmatch(authority)
+    return (match["address"] or match["name"]).lower() if match else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
@@ -68,7 +69,8 @@ def must_be_plain(value: Any) -> None:
     """Refuse what would not come back as it was sent.
 
     Raises:
-        HttpProblem: Deeper than `MAX_DEPTH`, an integer beyond 2^53, NUL or lone surrogates.
+        HttpProblem: Deeper than `MAX_DEPTH`, a number that JSON readers would not keep, NUL or
+            lone surrogates.
     """
     stack: list[tuple[Any, int]] = [(value, 1)]
     while stack:
@@ -80,8 +82,12 @@ def must_be_plain(value: Any) -> None:
         match one:
             case str():
                 _must_be_text(one)
-            case bool() | float() | None:
+            case bool() | None:
                 pass
+            case float() if not math.isfinite(one):  # 1e999 reads as infinity, which is not JSON
+                raise HttpProblem(
+                    "malformed", "A number is too large.", "Send large numbers as strings."
+                )
             case int() if abs(one) > MAX_INTEGER:
                 raise HttpProblem(
                     "malformed", "An integer is beyond 2^53.", "Send large numbers as strings."

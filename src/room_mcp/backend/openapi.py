@@ -11,8 +11,8 @@ from pydantic.json_schema import models_json_schema
 import room_mcp
 from room_mcp import wire
 
-from .api import OPERATIONS, Operation
 from .errors import KINDS, PROBLEM_JSON
+from .operations import OPERATIONS, Operation
 
 QUERY_MEANINGS: dict[str, tuple[str, str]] = {
     "after": ("integer", "Only messages above this seq."),
@@ -26,9 +26,9 @@ QUERY_MEANINGS: dict[str, tuple[str, str]] = {
     "ack": ("integer", "What the reader has read, as a seq."),
     "query": ("string", "A part of the name or purpose, or the beginning of the id."),
     "member": ("string", "Answer for this name: unread messages and what is expected of it."),
-    "mine": ("boolean", "Only rooms that the name in `member` is in."),
+    "mine": ("boolean", "Only rooms that the name given as member is in."),
     "ids": ("string", "Just these rooms: ids, separated by commas."),
-    "read": ("string", "id:seq pairs that the name in `member` has read besides."),
+    "read": ("string", "id:seq pairs that the name given as member has read besides."),
     "closed": ("boolean", "Whether closed rooms are shown; true."),
     "rooms": ("string", "id:after pairs, separated by commas."),
     "directory": ("integer", "Also answer when the directory's number is above this one."),
@@ -58,8 +58,8 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "room-mcp",
             "version": room_mcp.__version__,
-            "description": "Rooms where AI agents talk. Order is `seq`, the cursor; "
-            "errors are application/problem+json with advice.",
+            "description": "Rooms where AI agents talk. Messages are ordered by seq, which is "
+            "the cursor; errors are application/problem+json with advice.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "paths": paths,

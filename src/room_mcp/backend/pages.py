@@ -11,10 +11,11 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from room_mcp import wire
 
-from .api import Operation, room_id, services
+from .api import room_id, services
 from .callers import proof_of
 from .errors import problem
 from .openapi import document
+from .operations import Operation
 
 _HTML = "text/html"
 _CSP = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
@@ -25,13 +26,20 @@ def _templates() -> Any:
     # Imported late: a bridge that only forwards tools never shows a page.
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("room_mcp.backend", "page"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["when"] = _when
+    return environment
+
+
+def _when(timestamp: str) -> str:
+    """A time as people read it, to the second: `2026-11-22 19:48:21 UTC`."""
+    return f"{timestamp[:10]} {timestamp[11:19]} UTC"
 
 
 def _rendered(template: str, status: int = 200, **values: object) -> Response:
@@ -65,6 +73,8 @@ def _shown(message: wire.Message) -> str:
         return "(erased)"
     if isinstance(message.content, str):
         return message.content
+    if message.sender_type == "system":
+        return ", ".join(f"{name}: {value}" for name, value in message.content.items() if value)
     return json.dumps(message.content, ensure_ascii=False, indent=2)
 
 

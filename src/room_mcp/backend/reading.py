@@ -227,10 +227,10 @@ class Reader:
             )
 
         async def ready() -> Page | None:
+            # In this order: of a room found closed, the page then holds the closing.
+            is_over = (await self._store.room(room.id)).lifecycle == "closed"
             page = await read()
-            if page.messages or (await self._store.room(room.id)).lifecycle == "closed":
-                return page
-            return None
+            return page if page.messages or is_over else None
 
         if query.wait_s <= 0 or query.before is not None:
             return await read()

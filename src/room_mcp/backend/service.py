@@ -28,6 +28,7 @@ from . import answers
 from .callers import key_hash, new_key
 from .drafts import draft_of, idempotency_key, named
 from .errors import KINDS, described
+from .finding import unread
 from .ids import new_message_id, new_room_id
 from .reading import Missed, Reader
 from .waiting import Waits
@@ -222,7 +223,7 @@ class RoomService:
             here=here,
             reminder=f"You are {member.name} in {room.name!r}. Objective: {objective}. "
             f"Here: {names}.",
-            unread=room.last_seq - (me.read_to or 0),
+            unread=await unread(self.store, room, member.name, me.read_to or 0),
             last_seq=room.last_seq,
             lifecycle=room.lifecycle,
         )
@@ -244,12 +245,12 @@ class RoomService:
         """
         draft = self._draft(post, proof, default_sender)
         key = idempotency_key(post, draft, key_header)
-        before = await self.store.readings(room_id) if post.ack is None else None
+        # Before the act: whoever it wakes soon no longer waits, and what was shown since the call
+        # arrived does not count as read.
+        readings = await self.store.readings(room_id)
         done = await self.store.act(room_id, self._posting(draft, proof), key=key)
         sender = done.room.members[skeleton(draft.sender)]
-        readings = await self.store.readings(room_id)
-        known = (readings if before is None else before).get(sender.name)
-        reading = self.reader.arrive(done.room, sender, post.ack, known)
+        reading = self.reader.arrive(done.room, sender, post.ack, readings.get(sender.name))
         upto = done.room.last_seq if done.replayed else done.messages[0].seq - 1
         missed = await self.reader.missed_by(done.room, sender, reading, upto=upto)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from pydantic import ValidationError
@@ -82,22 +82,28 @@ def understood(
 
 def _must_be_text(tool: str, name: str, value: Any) -> None:
     """Refuse what no backend can store, wherever in the value it stands."""
+    for text in _texts_in(value):
+        if "\x00" in text:
+            raise WrongArguments(f"{tool}: {name} holds NUL. Leave it out, and send it again.")
+        if any("\ud800" <= char <= "\udfff" for char in text):
+            raise WrongArguments(
+                f"{tool}: {name} holds half of a character (a lone surrogate). Write the whole "
+                "character or leave it out, and send it again."
+            )
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    """All texts of a JSON value, keys too."""
     stack = [value]
     while stack:
-        match stack.pop():
-            case str() as text if "\x00" in text:
-                raise WrongArguments(f"{tool}: {name} holds NUL. Leave it out, and send it again.")
-            case str() as text if any("\ud800" <= char <= "\udfff" for char in text):
-                raise WrongArguments(
-                    f"{tool}: {name} holds half of a character (a lone surrogate). Write the whole "
-                    "character or leave it out, and send it again."
-                )
-            case dict() as members:
-                stack += [*cast("dict[str, Any]", members), *members.values()]
-            case list() as parts:
-                stack += cast("list[Any]", parts)
-            case _:
-                pass
+        one = stack.pop()
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, dict):
+            members = cast("dict[str, Any]", one)
+            stack += [*members, *members.values()]
+        elif isinstance(one, list):
+            stack += cast("list[Any]", one)
 
 
 def no_such_tool(name: str, known: Sequence[str]) -> str:

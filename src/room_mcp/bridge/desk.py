@@ -74,6 +74,7 @@ class Desk:
         self._shown: dict[str, int] = {}  # room id → what complete answers showed
         self._heard: dict[str, int] = {}  # the same, of what others said
         self._tried: dict[str, int] = {}  # room id → what any answer showed, complete or not
+        self._acknowledged: dict[str, int] = {}  # room id → what the backend was told
         self._said: dict[str, _Said] = {}
         self._knows_rooms = False
 
@@ -90,6 +91,19 @@ class Desk:
 
     def ack(self, room_id: str) -> int:
         return current_call.get().read.get(room_id, 0)
+
+    async def acknowledge(self, room: wire.Room, you: str) -> None:
+        """Let the backend know what was read before a long silence; a restart finds it there."""
+        ack = self.ack(room.id)
+        if ack > self._acknowledged.get(room.id, 0):
+            await self.client.messages(
+                room.id, after=room.last_seq, reader=you, ack=ack, limit=1, key=self.key(room.id)
+            )
+            self._acknowledged[room.id] = ack
+
+    def seen(self, room_id: str) -> int:
+        """How far the agent sees the room with this call's answer, as far as it is made."""
+        return self._read().get(room_id, 0)
 
     def show(self, room_id: str, seq: int, *, of_others: bool = True) -> None:
         """This call's answer shows the room up to `seq`."""
@@ -136,10 +150,10 @@ class Desk:
         return known
 
     def forget(self, room: str) -> None:
-        """The room has ended: what it was called may mean another one by now."""
-        room_id = self._ids.get(room)
+        """What this room was called may mean another one by now; it may have ended."""
+        room_id = self._ids.get(room, room)
         self._ids = {name: id for name, id in self._ids.items() if id != room_id}
-        self._rooms.pop(room_id or "", None)
+        self._rooms.pop(room_id, None)
 
     async def listed(self, query: str, closed: bool, derived: str) -> wire.Directory:
         """The directory as this agent sees it."""
@@ -147,8 +161,11 @@ class Desk:
         return await self.client.rooms(query=query, member=you, closed=closed, read=self._read())
 
     def _read(self) -> Mapping[str, int]:
-        """What this call's arrival acknowledges, for counting what is unread."""
-        return current_call.get().read
+        """What this call's arrival acknowledges and its answer shows, for counting the unread."""
+        call = current_call.get()
+        read = dict(call.read)
+        _raise(read, call.shown)
+        return read
 
     async def mail_besides(self, shown: str | None) -> list[wire.Room]:
         """This agent's other rooms with unread messages.
@@ -161,6 +178,11 @@ class Desk:
             return []
         rooms = await self.my_rooms(you)
         return [room for room in rooms if room.unread and room.id != shown]
+
+    def has_read(self, info: wire.Info, you: str) -> int:
+        """How far a member has read, by the backend and by what complete answers showed."""
+        known = [one.read_to or 0 for one in info.members if one.name == you]
+        return max([self.ack(info.id), *known])
 
     def is_in(self, room_id: str) -> bool:
         return room_id in self._rooms
@@ -213,6 +235,8 @@ class Desk:
                 continue
             if self._keyring is not None:
                 self._keyring.keep(room_id, member=joined.agent_key)
+            if joined.room.name not in self._rooms.values():
+                self._ids[joined.room.name] = room_id  # of two rooms of one name, it means this
             self._rooms[room_id] = joined.room.name
             return joined
         raise BackendRefused(409, {"code": "name_taken", "detail": f"{you!r} is taken."})

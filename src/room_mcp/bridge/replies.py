@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Iterable, Sequence
+import string
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -12,20 +14,38 @@ from room_mcp import wire
 from room_mcp.failures import BackendError, BackendRefused
 from room_mcp.plain import one_line, plain
 
-MAX_REPLY_TOKENS = 2_500  # about 10,000 characters: hosts cut or hide what is longer
-_CHARS_PER_TOKEN = 4  # of Latin text; other scripts are counted as one token a character
+MAX_REPLY_TOKENS = 2_250  # with the lines around it under 10,000 characters, where hosts cut
+MAX_HISTORY_TOKENS = 33_000  # one message of the largest size, 64 KiB, in any script
+SHOWN_NAMES = 8
+SNIPPET_CHARS = 160
+END_OF_ROOM = "Nothing more to send here; tell your user."
+_CHARS_PER_TOKEN = 4  # of Latin words; other scripts are counted as one token a character
+_MARKS_PER_TOKEN = 2  # of punctuation, as in JSON
 _CUT_BELOW = 40  # tokens: less of a text than this is not worth showing
 
 
 def tokens(text: str) -> int:
     """About how many tokens a text costs; rather too many than too few."""
-    ascii_chars = sum(char.isascii() for char in text)
-    return (len(text) - ascii_chars) + -(-ascii_chars // _CHARS_PER_TOKEN)
+    ascii_chars = len(text.encode("ascii", "ignore"))
+    marks = sum(text.count(mark) for mark in string.punctuation)
+    latin = (ascii_chars - marks) / _CHARS_PER_TOKEN + marks / _MARKS_PER_TOKEN
+    return len(text) - ascii_chars + math.ceil(latin)
 
 
 def quoted(text: str) -> str:
     """One line in double quotes, as it would stand in a call."""
     return json.dumps(plain(text), ensure_ascii=False)
+
+
+def same_name(one: str, other: str) -> bool:
+    """Whether a room takes two spellings for one member."""
+    return one == other or one.casefold() == other.casefold()
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few of many names, and how many more there are."""
+    more = len(names) - SHOWN_NAMES
+    return ", ".join(names[:SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def label(name: str) -> str:
@@ -69,9 +89,9 @@ def line(message: wire.Message, you: str, *, again: bool = False) -> str:
     """
     if message.sender_type == "system":
         return f"#{message.seq} {age(message.timestamp, _now())} {_notice(message)}"
-    sender = "you" if message.sender == you else message.sender
+    sender = "you" if same_name(message.sender, you) else message.sender
     human = " (human)" if message.sender_type == "human" else ""
-    to = f" → {', '.join('you' if name == you else name for name in message.to)}"
+    to = f" → {', '.join('you' if same_name(name, you) else name for name in message.to)}"
     kind = f" [{plain(message.type)}]" if message.type != "note" else ""
     reply = f" re #{message.reply_to}" if message.reply_to else ""
     mark = " (shown before)" if again else ""
@@ -107,14 +127,17 @@ def fitting(lines: Sequence[str], max_tokens: int) -> int:
     return len(lines)
 
 
-def cut(text: str, max_tokens: int, rest: str) -> str:
-    """The text, or its beginning and `rest`, which says how to get what was left out."""
-    if tokens(text) <= max_tokens:
+def cut(text: str, max_tokens: int, room: str, seq: int) -> str:
+    """The line of message `seq`, or its beginning and the call that shows all of it."""
+    needed = tokens(text)
+    if needed <= max_tokens:
         return text
     keep = max(max_tokens, _CUT_BELOW) * _CHARS_PER_TOKEN
     while tokens(text[:keep]) > max(max_tokens, _CUT_BELOW):
         keep = keep * 3 // 4
-    return f"{text[:keep]} … ({len(text) - keep} more characters{rest})"
+    whole = call("read_history", room=room, after=seq - 1, before=seq + 1, max_tokens=needed)
+    rest = f"all of it: {whole}" if needed <= MAX_HISTORY_TOKENS else "export the room to see them"
+    return f"{text[:keep]} … ({len(text) - keep} more characters; {rest})"
 
 
 def ending(room: wire.Room | wire.Info) -> list[str]:
@@ -122,21 +145,79 @@ def ending(room: wire.Room | wire.Info) -> list[str]:
     if room.lifecycle != "closed":
         return []
     conclusion = f" Conclusion: {said(room.conclusion)}" if room.conclusion else ""
-    return [f"Closed: {one_line(room.outcome or 'closed')}.{conclusion}".replace("\n", "\n  ")]
+    outcome = one_line(room.outcome or "closed")
+    return [f"{quoted(room.name)} is closed: {outcome}.{conclusion}".replace("\n", "\n  ")]
 
 
-def expected(of: Iterable[wire.Expected]) -> str:
-    """What the others wait for, as calls; empty when nothing."""
-    owed = [
-        f"{_an(one.answer_type)} to #{one.seq} of {one.asker} "
-        f"(type={json.dumps(one.answer_type)}, reply_to={one.seq})"
-        for one in of
-    ]
-    return f"Expected of you: {'; '.join(owed[-3:])}" if owed else ""
+def expected(of: Sequence[wire.Expected], room: str) -> str:
+    """What the others wait for, and the call that gives the newest of it; empty when nothing."""
+    if not of:
+        return ""
+    owed = "; ".join(f"{_an(one.answer_type)} to #{one.seq} of {one.asker}" for one in of[-3:])
+    newest = of[-1]
+    gives = call(
+        "send_message",
+        room=room,
+        type=newest.answer_type,
+        reply_to=newest.seq,
+        content="…",
+    )
+    return f"Expected of you: {owed}. Next: {gives}"
 
 
 def _an(word: str) -> str:
     return f"an {word}" if word[:1] in "aeiou" else f"a {word}"
+
+
+def history(
+    row: wire.Room,
+    you: str,
+    shown: Sequence[wire.Message],
+    allowed: int,
+    *,
+    after: int = 0,
+    before: int = 0,
+) -> list[str]:
+    """A part of a room's history between two seqs, and how to get what was left out of it."""
+    if not shown:
+        nothing = "no messages yet" if not row.last_seq else "nothing in that range"
+        return [*ending(row), f"{quoted(row.name)} · {row.lifecycle} · {nothing}"]
+    first, last = shown[0].seq, shown[-1].seq
+    unread = f" · {row.unread} unread" if row.unread else ""
+    head = f"{quoted(row.name)} · {row.lifecycle} · #{first}–#{last} of {row.last_seq}{unread}"
+    lines = [*ending(row), head]
+    others = [one.seq for one in shown if not same_name(one.sender, you)]
+    new = others[-row.unread :] if row.unread and last == row.last_seq else []
+    for one in shown:
+        if new[:1] == [one.seq]:
+            lines.append("— new —")
+        lines.append(cut(line(one, you), allowed, row.name, one.seq))
+    left: list[str] = []
+    if first - 1 > after and (first > 1):
+        older = call("read_history", room=row.name, before=first)
+        left.append(f"{first - 1} older left out; next: {older}")
+    if last < row.last_seq and not (before and last >= before - 1):
+        newer = call("read_history", room=row.name, after=last)
+        left.append(f"{row.last_seq - last} newer left out; next: {newer}")
+    return [*lines, f"cursor {last}. {' '.join(left) or 'Nothing left out.'}"]
+
+
+def to_whom(posted: wire.Posted) -> str:
+    """Whom a message wakes, as the rest of "Sent #4"."""
+    if not posted.wakes:
+        if posted.type in wire.QUIET_TYPES:
+            return "; it wakes nobody."
+        return "; it wakes nobody here." if posted.to else "; nobody is here to be woken yet."
+    shown = some(posted.wakes)
+    if not posted.waiting:
+        return f" to {shown}."
+    if len(posted.waiting) == len(posted.wakes) == 1:
+        return f" to {shown}, who is waiting."
+    return f" to {shown}; waiting now: {some(posted.waiting)}."
+
+
+def owed_in(info: wire.Info, you: str) -> list[wire.Expected]:
+    return [one for one in info.expected if you in one.of or (not one.of and one.asker != you)]
 
 
 def directory_row(room: wire.Room, you: str) -> str:
@@ -151,10 +232,10 @@ def directory_row(room: wire.Room, you: str) -> str:
     unread = f", {room.unread} unread" if room.unread else ""
     count = f"{room.message_count} message{'' if room.message_count == 1 else 's'}"
     parts.append(count + unread)
-    waits = [name for name in room.waiting if name != you]
+    waits = [name for name in room.waiting if not same_name(name, you)]
     if waits:
         for_you = " for you" if any(one.asker in waits for one in room.expected) else ""
-        parts.append(f"{', '.join(waits)} {'waits' if len(waits) == 1 else 'wait'}{for_you}")
+        parts.append(f"{some(waits)} {'waits' if len(waits) == 1 else 'wait'}{for_you}")
     if room.purpose:
         parts.append(one_line(room.purpose))
     return " · ".join(parts)
@@ -193,7 +274,7 @@ def _in_our_words(error: BackendRefused, tool: str, room: str) -> str:
         case "malformed", "search_messages":
             advice = ""
             next_call = call(tool, query="a few words")
-        case ("name_taken" | "name_protected"), _:
+        case (("name_taken" | "name_protected"), _):
             advice = (
                 "Ask your user to start you under another name: room-mcp --agent NAME, or "
                 "ROOM_MCP_AGENT."
@@ -202,3 +283,17 @@ def _in_our_words(error: BackendRefused, tool: str, room: str) -> str:
             pass
     text = f"{error.detail} {advice}".strip()
     return f"{text} Next: {next_call}" if next_call else text
+
+
+def found(hit: wire.Hit, you: str, query: str) -> str:
+    """A found message, cut to the words around the first hit."""
+    message = hit.message
+    text = one_line(said(message.content))
+    at = min(
+        (place for word in query.split() if (place := text.lower().find(word.lower())) >= 0),
+        default=0,
+    )
+    start = max(0, at - SNIPPET_CHARS // 2)
+    part = text[start : start + SNIPPET_CHARS]
+    shown = f"{'…' if start else ''}{part}{'…' if start + SNIPPET_CHARS < len(text) else ''}"
+    return f"{label(hit.room)} {line(message.model_copy(update={'content': shown}), you)}"

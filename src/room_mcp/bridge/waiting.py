@@ -5,6 +5,7 @@ What wakes nobody piles up meanwhile and is handed over with what does, or when 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -16,11 +17,10 @@ from room_mcp.plain import plain
 
 from . import replies
 from .desk import Desk
-from .replies import call, quoted
+from .replies import call, quoted, same_name
 
 PROGRESS_EVERY_S = 10.0  # feeds the idle timers of the hosts that have one
 PAGE = 50
-_END_OF_ROOM = "Nothing more to send here; tell your user."
 
 
 class Waiter:
@@ -37,19 +37,28 @@ class Waiter:
             room_id: None waits in all rooms of this agent.
             limit_s: Seconds until the answer has to be given.
         """
-        began = time.monotonic()
-        rows = await self._rows(room_id, you)
-        if lines := await self._delivered(rows, you):
-            return lines
-        open_rows = [row for row in rows if row.lifecycle != "closed"]
-        if not open_rows:
-            return self._nowhere(rows, room_id)
-        woken = await self._slept(ctx, you, open_rows, began + limit_s)
-        rows = await self._rows(room_id, you)
-        if lines := await self._delivered(rows, you):
-            late = f"Nothing for you in {limit_s:g} s. What was said meanwhile:"
-            return lines if woken else [late, *lines]
-        return [_nothing_new(rows, you, limit_s), f"Next: {self._again(room_id, rows)}"]
+        deadline = time.monotonic() + limit_s
+        signs = _Signs(ctx, self._progress_every_s, limit_s)
+        known: Sequence[wire.Room] = ()
+        woken = True
+        while True:
+            rows = await self._rows(room_id, you)
+            gone = [row for row in known if row.id not in {one.id for one in rows}]
+            lines = [f"{quoted(row.name)} was deleted; nothing more comes there." for row in gone]
+            if not woken:
+                late = f"Nothing for you in {limit_s:g} s. What was said meanwhile:"
+                quiet = [_nothing_new(rows, you, limit_s), f"Next: {self._again(room_id, rows)}"]
+                shown = await self._delivered(rows, you)
+                return [late, *lines, *shown] if shown or lines else quiet
+            lines += await self._delivered(rows, you)
+            if lines:
+                return lines
+            known = [row for row in rows if row.lifecycle != "closed"]
+            if not known:
+                return self._nowhere(rows, room_id)
+            for row in known:
+                await self._desk.acknowledge(row, you)
+            woken = await self._slept(you, known, deadline, signs)
 
     async def _rows(self, room_id: str | None, you: str) -> list[wire.Room]:
         if room_id is None:
@@ -58,26 +67,21 @@ class Waiter:
         return [] if row is None else [row]
 
     async def _slept(
-        self, ctx: Context[Any, Any], you: str, rows: Sequence[wire.Room], deadline: float
+        self, you: str, rows: Sequence[wire.Room], deadline: float, signs: _Signs
     ) -> bool:
         """True when woken, False when the time is up."""
         cursors = {row.id: row.last_seq for row in rows}
         key = self._desk.key(rows[0].id) if len(rows) == 1 else ""
-        has_token = bool(ctx.request_context.meta and "progress_token" in ctx.request_context.meta)
-        slice_s = self._progress_every_s if has_token else float(wire.MAX_WAIT_S)
-        began = time.monotonic()
         while (left := deadline - time.monotonic()) > 0:
             updates = await self._desk.client.updates(
-                cursors, wait_s=min(left, slice_s), reader=you, key=key
+                cursors, wait_s=min(left, signs.next_in_s()), reader=you, key=key
             )
             for update in updates.rooms:
                 if _wakes(update, you):
                     return True
                 newest = update.messages[-1].seq if update.messages else update.last_seq
                 cursors[update.room_id] = newest
-            await ctx.report_progress(
-                round(time.monotonic() - began, 3), round(deadline - began, 3), "waiting"
-            )
+            await signs.give()
         return False
 
     async def _delivered(self, rows: Sequence[wire.Room], you: str) -> list[str]:
@@ -96,39 +100,56 @@ class Waiter:
         return lines
 
     async def _delivered_of(self, row: wire.Room, you: str, max_tokens: int) -> list[str]:
-        page = await self._desk.client.messages(
-            row.id,
-            reader=you,
-            ack=self._desk.ack(row.id),
-            limit=PAGE,
-            key=self._desk.key(row.id),
-        )
-        others = [one for one in page.messages if one.sender != you]
+        page, others = await self._unread_page(row, you)
         if not others:
             return []
-        shown_before = page.shown_to or 0
-        all_lines = [replies.line(one, you, again=one.seq <= shown_before) for one in others]
+        tried = self._desk.tried(row.id, page.shown_to or 0)
+        all_lines = [replies.line(one, you, again=one.seq <= tried) for one in others]
         count = replies.fitting(all_lines, max_tokens)
         cursor = page.messages[-1].seq if count == len(others) else others[count - 1].seq
         self._desk.show(row.id, cursor)
         left = max(0, (row.unread or 0) - count)
-        rest = f"; {call('read_history', room=row.name, after=others[0].seq - 1, max_tokens=8000)}"
-        lines = [replies.cut(line, max_tokens, rest) for line in all_lines[:count]]
-        more = f", {left} more unread" if left or page.has_more else ""
+        lines = [
+            replies.cut(line, max_tokens, row.name, one.seq)
+            for one, line in zip(others[:count], all_lines, strict=False)
+        ]
+        more = f", {left or 'some'} more unread" if left or page.has_more else ""
+        closed = page.closed and cursor == page.last_seq
+        if closed:
+            self._desk.forget(row.id)
         return [
             *replies.ending(row),
             f"{quoted(row.name)}, {count} new{more}",
             *lines,
-            _END_OF_ROOM if row.lifecycle == "closed" else _footer(row, cursor),
+            replies.END_OF_ROOM if closed else _footer(row, cursor),
         ]
+
+    async def _unread_page(
+        self, row: wire.Room, you: str
+    ) -> tuple[wire.Page, Sequence[wire.Message]]:
+        """The first unread page that holds something new of others, and that; else the last."""
+        key = self._desk.key(row.id)
+        ack = self._desk.ack(row.id)
+        seen = self._desk.seen(row.id)
+        after = None
+        while True:
+            page = await self._desk.client.messages(
+                row.id, after=after, reader=you, ack=ack, limit=PAGE, key=key
+            )
+            others = [
+                one for one in page.messages if one.seq > seen and not same_name(one.sender, you)
+            ]
+            if others or not page.has_more:
+                return page, others
+            after = page.next_cursor
 
     def _nowhere(self, rows: Sequence[wire.Room], room_id: str | None) -> list[str]:
         if room_id is not None and rows:
-            return [*replies.ending(rows[0]), _END_OF_ROOM]
+            return [*replies.ending(rows[0]), replies.END_OF_ROOM]
         if room_id is not None:
             return [f"The room was deleted. Next: {call('list_rooms')}"]
         if rows:
-            return [f"All your rooms are closed. {_END_OF_ROOM}"]
+            return [f"All your rooms are closed. {replies.END_OF_ROOM}"]
         opens = call("create_room", name="…")
         return [f"You are in no room. Next: {call('list_rooms')}, then join_room, or {opens}"]
 
@@ -138,15 +159,40 @@ class Waiter:
         return call("wait_for_messages", room=rows[0].name)
 
 
+class _Signs:
+    """Signs of life of a wait, for a host that asked for them; strictly increasing."""
+
+    def __init__(self, ctx: Context[Any, Any], every_s: float, limit_s: float) -> None:
+        asked = bool(ctx.request_context.meta and "progress_token" in ctx.request_context.meta)
+        self._ctx = ctx
+        self._every_s = every_s if asked else math.inf
+        self._limit_s = limit_s
+        self._began = self._given = time.monotonic()
+
+    def next_in_s(self) -> float:
+        """Seconds until the next sign is due, within what one wait of the backend may take."""
+        due = self._given + self._every_s - time.monotonic()
+        return min(max(due, 0.0), float(wire.MAX_WAIT_S))
+
+    async def give(self) -> None:
+        now = time.monotonic()
+        if now - self._given >= self._every_s:
+            self._given = now
+            await self._ctx.report_progress(now - self._began, self._limit_s, "waiting")
+
+
 def _wakes(update: wire.Update, you: str) -> bool:
     """Whether the news end the wait: a message for this agent, or a change of the room."""
     if update.lifecycle is None:
         return True
-    return any(you in one.wakes or one.sender_type == "system" for one in update.messages)
+    return any(
+        one.sender_type == "system" or any(same_name(name, you) for name in one.wakes)
+        for one in update.messages
+    )
 
 
 def _footer(row: wire.Room, cursor: int) -> str:
-    owed = replies.expected(row.expected)
+    owed = replies.expected(row.expected, row.name)
     next_step = "" if owed else f" Next: {call('wait_for_messages', room=row.name)}"
     return f"cursor {cursor}. {owed}{next_step}".replace(".  ", ". ").rstrip()
 
@@ -156,7 +202,7 @@ def _nothing_new(rows: Sequence[wire.Room], you: str, limit_s: float) -> str:
     told: list[str] = []
     for row in rows:
         for name in row.waiting:
-            if name == you:
+            if same_name(name, you):
                 continue
             owed = next((one for one in row.expected if one.asker == name), None)
             why = (

@@ -107,7 +107,7 @@ async def _unread(
     from room_mcp import wire
 
     name = chosen_name(args, settings)
-    listed = await client.rooms(member=name)
+    listed = await client.rooms(member=name, mine=True)
     updates: list[wire.Update] = []
     found: News = []
     for room in listed.rooms:

@@ -41,7 +41,7 @@ async def _list_rooms(client: RoomsClient, args: argparse.Namespace, settings: S
     if found.next_cursor is not None:
         print(f"Older ones are left out: name a part of what you look for, `{_SEARCHING}`.")
     if not found.rooms:
-        print(_none_found(args, settings))
+        print(client.limits or _none_found(args, settings))
     return 0
 
 

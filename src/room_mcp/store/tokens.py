@@ -10,7 +10,6 @@ from room_mcp.rooms.message import Content, words_in
 
 MAX_TOKENS = 4_096  # per message, so that one message cannot fill the index
 MAX_TOKEN_CHARS = 64  # longer words, such as encoded files, are found by their beginning
-MIN_PREFIX_CHARS = 3  # shorter beginnings match too much of the index
 
 _WORD = re.compile(r"\w+")
 _ASCII_FOLDED = "".join(
@@ -38,6 +37,11 @@ def tokens(text: str) -> list[str]:
 def content_tokens(content: Content) -> list[str]:
     """The tokens of all texts in a content."""
     return tokens(content if isinstance(content, str) else " ".join(words_in(content)))
+
+
+def is_half_pair(token: str) -> bool:
+    """Whether a token of a query is a single character of a script that is indexed by pairs."""
+    return len(token) == 1 and _UNSPACED.match(token) is not None
 
 
 def _words(text: str) -> Iterator[str]:

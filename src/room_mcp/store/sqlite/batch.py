@@ -62,7 +62,7 @@ class Batch:
         self._directory = False
         self._gone: list[str] = []
 
-    # ---- what is there ----------------------------------------------------------------------
+    # ---- what is there --------------------------------------------------------------------------
 
     def load(self, room_ids: Iterable[str]) -> None:
         """Bring in rooms; ids without a room are passed over."""
@@ -127,7 +127,7 @@ class Batch:
 
         return author
 
-    # ---- acts ---------------------------------------------------------------------------------
+    # ---- acts -----------------------------------------------------------------------------------
 
     def act(self, room_id: str, acts: Sequence[Act]) -> list[Done | Refusal]:
         """Decide in order; a refusal stands in place of what its act would have done."""
@@ -201,7 +201,7 @@ class Batch:
     def _key_row(no: int, key: IdempotencyKey) -> KeyRow:
         return (no, _skeleton(key.sender), key.key)
 
-    # ---- creating and removing; each alone in its transaction ---------------------------------
+    # ---- creating and removing; each alone in its transaction -----------------------------------
 
     def create(self, room: Room) -> None:
         """Keep a new room."""
@@ -251,8 +251,9 @@ class Batch:
 
     def _forget_words(self, bounds: tuple[int, int]) -> None:
         self.db.run("DELETE FROM words WHERE rowid BETWEEN ? AND ?", bounds)
-        # Until its parts are merged the index only notes that these messages are gone.
-        self.db.run("INSERT INTO words (words) VALUES ('optimize')")
+        # The index only notes that these messages are gone. Merging all of its parts drops their
+        # words too; that is begun here, and the writer goes on with it when it is idle.
+        self.db.run("INSERT INTO words (words, rank) VALUES ('merge', -1)")
 
     @staticmethod
     def _bounds(no: int) -> tuple[int, int]:

@@ -44,6 +44,10 @@ class Database:
         found = self.row(sql, bindings)
         return None if found is None else found[0]
 
+    def changed_rows(self) -> int:
+        """Rows that were written since the connection was opened."""
+        return int(self._connection.total_changes())
+
     def pragma(self, name: str, value: str | int | None = None) -> Any:
         return self._connection.pragma(name, *(() if value is None else (value,)))
 

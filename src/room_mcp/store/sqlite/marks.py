@@ -26,10 +26,12 @@ class Marks:
 
     def add(self, room_id: str, name: str, reading: Reading) -> None:
         key = (room_id, skeleton(name))
+        # What cannot be written must fail here, not in a transaction that others share.
+        _columns(reading)
         try:
             "".join(key).encode()
         except UnicodeEncodeError:
-            return  # nobody is called so, and it would spoil the commit
+            return  # nobody is called so
         with self._lock:
             before = self._pending.get(key)
             self._pending[key] = reading if before is None else merged(before, reading)
@@ -69,15 +71,17 @@ def write(db: Database, marks: Mapping[MarkKey, Reading]) -> None:
             "UPDATE members SET shown_to = max(shown_to, ?), read_to = max(read_to, ?),"
             " seen_at = coalesce(?, seen_at), waiting_until = ?"
             " WHERE room_no = (SELECT no FROM rooms WHERE id = ?) AND skeleton = ?",
-            (
-                min(one.shown_to, MAX_SEQ),
-                min(one.read_to, MAX_SEQ),
-                None if one.seen_at is None else micros(one.seen_at),
-                None if one.waiting_until is None else micros(one.waiting_until),
-                room_id,
-                key,
-            ),
+            (*_columns(one), room_id, key),
         )
+
+
+def _columns(one: Reading) -> tuple[int, int, int | None, int | None]:
+    return (
+        min(one.shown_to, MAX_SEQ),
+        min(one.read_to, MAX_SEQ),
+        None if one.seen_at is None else micros(one.seen_at),
+        None if one.waiting_until is None else micros(one.waiting_until),
+    )
 
 
 def read(db: Database, room_no: int) -> dict[str, tuple[str, Reading]]:

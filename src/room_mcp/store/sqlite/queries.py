@@ -12,7 +12,7 @@ from room_mcp.rooms.refusals import RoomNotFound
 
 from ..codec import micros, moment, room_from, to_json
 from ..interface import MAX_PAGE_MESSAGES, MAX_SCANNED, Head, Hit, Listed, Page
-from ..tokens import MIN_PREFIX_CHARS, tokens
+from ..tokens import is_half_pair, tokens
 from .cache import Kept, RoomCache
 from .connection import Database, SqlValue
 from .rows import key_of, messages_where
@@ -206,7 +206,9 @@ def directory(db: Database, cache: RoomCache, wanted: Listing) -> list[Listed]:
     if not wanted.include_closed:
         conditions.append("lifecycle <> 'closed'")
     if wanted.member is not None:
-        conditions.append("no IN (SELECT room_no FROM members WHERE skeleton = :member AND active)")
+        conditions.append(
+            "no IN (SELECT room_no FROM members WHERE skeleton = :member AND active = 1)"
+        )
         names["member"] = skeleton(wanted.member)
     elif wanted.listed_only:
         conditions.append("listed")
@@ -237,27 +239,43 @@ def search(
     match = _match(query)
     if not match:
         return []
-    found = rooms(db, cache, room_ids)
-    keys: list[tuple[int, int, Room]] = []  # time, key, room
-    for kept in found.values():
-        # A room's messages are a range of rowids, and the index goes straight to it.
-        rows = db.rows(
-            "SELECT m.at, m.key FROM (SELECT rowid AS key FROM words WHERE words MATCH ?"
-            " AND rowid BETWEEN ? AND ? ORDER BY rowid DESC LIMIT ?) AS hit"
-            " JOIN messages AS m ON m.key = hit.key",
-            (match, key_of(kept.no, 0), key_of(kept.no, kept.room.last_seq), limit),
-        )
-        keys += [(at, key, kept.room) for at, key in rows]
-    newest = sorted(keys, key=lambda one: one[:2], reverse=True)[:limit]
+    found: list[tuple[int, int, Room]] = []  # time, key, room; the newest first
+    for kept in sorted(rooms(db, cache, room_ids).values(), key=_last_at, reverse=True):
+        if len(found) == limit and _last_at(kept) <= found[-1][0]:
+            break  # neither this room nor those after it have anything newer
+        matching = _newest_matching(db, kept, match, limit)
+        found = sorted(found + matching, key=lambda one: one[:2], reverse=True)[:limit]
     return [
-        Hit(where, messages_where(db, where.id, "key = :key", {"key": key})[0])
-        for _, key, where in newest
+        Hit(room, messages_where(db, room.id, "key = :key", {"key": key})[0])
+        for _, key, room in found
     ]
 
 
+def _last_at(kept: Kept) -> int:
+    return 0 if kept.room.last_at is None else micros(kept.room.last_at)
+
+
+def _newest_matching(
+    db: Database, kept: Kept, match: str, limit: int
+) -> list[tuple[int, int, Room]]:
+    # A room's messages are a range of rowids, and the index goes straight to it. Joined with
+    # the messages it would be read from its beginning.
+    keys = db.value(
+        "SELECT json_group_array(key) FROM (SELECT rowid AS key FROM words WHERE words MATCH ?"
+        " AND rowid BETWEEN ? AND ? ORDER BY rowid DESC LIMIT ?)",
+        (match, key_of(kept.no, 0), key_of(kept.no, kept.room.last_seq), limit),
+    )
+    rows = db.rows(
+        "SELECT at, key FROM messages WHERE key IN (SELECT value FROM json_each(?))", (keys,)
+    )
+    return [(at, key, kept.room) for at, key in rows]
+
+
 def _match(query: str) -> str:
-    """The query for the index: every token quoted, all wanted, the last as a beginning too."""
-    wanted: list[str] = [f'"{token}"' for token in tokens(query)]
-    if wanted and (len(wanted[-1]) - 2 >= MIN_PREFIX_CHARS or not wanted[-1].isascii()):
-        wanted[-1] += "*"
-    return " ".join(wanted)
+    """The query for the index: every token quoted, all of them wanted.
+
+    One character of a script that is indexed by pairs stands for all pairs that begin with it.
+    Beginnings of other words are not searched: the index would collect every message that holds
+    such a word, once for each room.
+    """
+    return " ".join(f'"{token}"{"*" if is_half_pair(token) else ""}' for token in tokens(query))

@@ -26,7 +26,6 @@ from ..interface import (
     Page,
     Reading,
     StoreBusy,
-    StoreError,
     StoreUnavailable,
     Watch,
 )
@@ -61,7 +60,7 @@ class SqliteStore:
         self._cache = RoomCache()
         self._marks = Marks()
         self._epoch = ""
-        self._opening: asyncio.Future[StoreError | None] | None = None
+        self._opening: asyncio.Future[Exception | None] | None = None
         self._is_open = False
         self._outbox: list[AnyWork] = []  # of this round of the event loop
         self._unfinished: set[AnyWork] = set()
@@ -71,7 +70,7 @@ class SqliteStore:
     def epoch(self) -> str:
         return self._epoch
 
-    # ---- opening and closing ------------------------------------------------------------------
+    # ---- opening and closing --------------------------------------------------------------------
 
     async def open(self) -> None:
         if self._is_open:
@@ -87,32 +86,35 @@ class SqliteStore:
             self._opening = None
             raise error
 
-    def _begin_opening(self) -> asyncio.Future[StoreError | None]:
+    def _begin_opening(self) -> asyncio.Future[Exception | None]:
         must_be_sound()
         self._loop = asyncio.get_running_loop()
-        self._opening = self._loop.create_future()
+        opening: asyncio.Future[Exception | None] = self._loop.create_future()
+        self._opening = opening
         self._stopped = asyncio.Event()
         self._writer = Writer(
             self.path,
             clock=self._clock,
             cache=self._cache,
             marks=self._marks,
-            opened=partial(self._in_loop, self._on_opened),
+            opened=partial(self._in_loop, self._on_opened, opening),
             finished=partial(self._in_loop, self._on_finished),
             closed=partial(self._in_loop, self._stopped.set),
         )
         self._writer.start()
-        return self._opening
+        return opening
 
-    def _on_opened(self, epoch: str, error: StoreError | None) -> None:
-        if self._opening is None:
-            return  # closed meanwhile
+    def _on_opened(
+        self, opening: asyncio.Future[Exception | None], epoch: str, error: Exception | None
+    ) -> None:
+        if opening.done():
+            return  # the store was closed meanwhile
         if error is None:
             self._epoch = epoch
             self._readers = Readers(self.path, self._loop)
             self._wakeups = Wakeups(self.path, self._loop)
             self._is_open = True
-        self._opening.set_result(error)
+        opening.set_result(error)
 
     async def aclose(self) -> None:
         """Finish what the writer has begun, refuse the rest, write the marks.
@@ -121,6 +123,8 @@ class SqliteStore:
         """
         if self._opening is None:
             return
+        if not self._opening.done():
+            self._opening.set_result(StoreUnavailable("The store was closed while it opened."))
         was_open, self._is_open, self._opening = self._is_open, False, None
         for work in list(self._unfinished):
             if self._writer.abandon(work):
@@ -147,7 +151,7 @@ class SqliteStore:
         except RuntimeError:
             return  # the event loop has ended, and with it everybody who waited
 
-    # ---- writing ------------------------------------------------------------------------------
+    # ---- writing --------------------------------------------------------------------------------
 
     async def create(self, room: Room, *, reuse: bool = False) -> tuple[Room, bool]:
         return await self._perform(Creating(room, reuse=reuse), None)
@@ -228,7 +232,7 @@ class SqliteStore:
         if changes.rev and self._is_open:
             self._wakeups.after_commit(changes)
 
-    # ---- reading ------------------------------------------------------------------------------
+    # ---- reading --------------------------------------------------------------------------------
 
     async def room(self, room_id: str) -> Room:
         kept = await self._query(lambda db: queries.room(db, self._cache, room_id))
@@ -279,7 +283,7 @@ class SqliteStore:
         self._must_be_open()
         return await self._readers.run(query)
 
-    # ---- how far members have read ------------------------------------------------------------
+    # ---- how far members have read --------------------------------------------------------------
 
     async def readings(self, room_id: str) -> Mapping[str, Reading]:
         # Taken before and after: a commit in between moves marks from here to the table.
@@ -307,7 +311,7 @@ class SqliteStore:
         if self._is_open and self._marks.pending():
             self._writer.submit(())
 
-    # ---- watching -----------------------------------------------------------------------------
+    # ---- watching -------------------------------------------------------------------------------
 
     def watch(
         self, room_ids: Collection[str] = (), *, directory: bool = False

@@ -11,7 +11,7 @@ from types import TracebackType
 import apsw
 
 from .batch import Changes
-from .connection import Database, connect_reader
+from .connection import Database, connect_reader, trouble
 from .signals import Signal, signal_for
 
 
@@ -126,14 +126,17 @@ class Wakeups:
 
     def _begin(self) -> None:
         """Listen, and only then note where we are: what comes between is seen twice, not lost."""
-        if self._db is None:
-            self._db = connect_reader(self._path)
-            self._db.wait_for_locks(0)  # the event loop must not wait
-        if self._signal is None:
-            self._signal = signal_for(self._path)
-        self._signal.start(self._loop, self._look)
-        self._seen_version = -1
-        self._seen_rev = int(self._db.value("SELECT coalesce(max(rev), 0) FROM rooms"))
+        try:
+            if self._db is None:
+                self._db = connect_reader(self._path)
+                self._db.wait_for_locks(0)  # the event loop must not wait
+            if self._signal is None:
+                self._signal = signal_for(self._path)
+            self._signal.start(self._loop, self._look)
+            self._seen_version = -1
+            self._seen_rev = int(self._db.value("SELECT coalesce(max(rev), 0) FROM rooms"))
+        except apsw.Error as error:
+            raise trouble(error, self._path) from error
 
     def _look(self) -> None:
         """Somebody may have committed: wake whom it concerns."""

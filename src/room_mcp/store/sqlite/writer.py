@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 
@@ -25,12 +26,14 @@ from .work import Acting, AnyWork, State
 MAX_BATCH_MESSAGES = 256  # in one transaction, so that other processes get their turn soon
 CHECKPOINT_PAGES = 1_000  # of the WAL, about 4 MB
 MAX_WAL_PAGES = 16_384  # 64 MiB: beyond it the WAL is emptied, waiting for readers if need be
+MERGED_PAGES = 64  # of the full-text index at a time, a few milliseconds
+CLOSE_MERGING_S = 1  # then the rest of the merging is left to the next removal
 EMPTYING_MS = 100  # how long a checkpoint that empties the WAL waits for readers
 
 # COMMIT with these has certainly not happened; what else it raises leaves that open.
 _NOT_COMMITTED = (apsw.FullError, apsw.ReadOnlyError, apsw.BusyError, apsw.CantOpenError)
 
-Opened = Callable[[str, StoreError | None], None]
+Opened = Callable[[str, Exception | None], None]
 Finished = Callable[[Sequence[AnyWork], Changes], None]
 
 
@@ -66,8 +69,9 @@ class Writer(threading.Thread):
         self._claims = threading.Lock()
         self._wal_pages = 0
         self._checkpointed_pages = 0
+        self._is_merging = False
 
-    # ---- called from the event loop ---------------------------------------------------------
+    # ---- called from the event loop -------------------------------------------------------------
 
     def submit(self, works: Sequence[AnyWork]) -> None:
         """Queue work; none at all asks for the marks to be written."""
@@ -91,13 +95,15 @@ class Writer(threading.Thread):
     def run(self) -> None:
         try:
             epoch = self._open()
-        except StoreError as error:
+        except Exception as error:
             self._opened("", error)
+            self._closed()
             return
         self._opened(epoch, None)
         while not self._closing:
             self._turn()
         self._close()
+        self._closed()
 
     def _open(self) -> str:
         prepare_folder(self._path)
@@ -110,7 +116,7 @@ class Writer(threading.Thread):
                 self._db, epoch = open_locked(self._path)
             finally:
                 self._lock.release()
-        except StoreError:
+        except BaseException:
             self._lock.close()
             raise
         self._db.on_commit(self._count_pages)
@@ -136,27 +142,28 @@ class Writer(threading.Thread):
         if not self._take_lock():
             return
         works: Sequence[AnyWork] = ()
-        changes = Changes()
-        told = False
         try:
             works = self._claim()
             changes = self._commit(works)
             if any(work.scrubs for work in works):
+                self._is_merging = True
                 self._checkpoint(emptying=True)
+            elif self._is_merging and not works:
+                self._merge_words()
             elif self._wal_pages - self._checkpointed_pages >= CHECKPOINT_PAGES:
                 # First the good news: a checkpoint takes longer than a commit.
                 self._finished(works, changes)
-                told = True
+                works = ()
                 self._checkpoint(emptying=self._wal_pages >= MAX_WAL_PAGES)
         finally:
             # Before telling: the woken event loop would keep this thread from letting go.
             self._lock.release()
-        if not told and (works or changes.rev):
+        if works:
             self._finished(works, changes)
 
     def _collect(self) -> None:
         """Wait until there is something to do."""
-        if not self._waiting:
+        if not self._waiting and not self._is_merging:
             self._waiting.extend(self._inbox.get())
         self._collect_more()
 
@@ -197,10 +204,23 @@ class Writer(threading.Thread):
             self._fail(works, error)
         except apsw.Error as error:
             self._fail(works, trouble(error, self._path))
+        except Exception as error:
+            # Something that cannot be written, in one of many: each tries again by itself.
+            if len(works) > 1:
+                return self._commit_one_by_one(works)
+            self._fail(works, error)
         return Changes()
 
+    def _commit_one_by_one(self, works: Sequence[AnyWork]) -> Changes:
+        done = [self._commit([work]) for work in works]
+        return Changes(
+            max(one.rev for one in done),
+            tuple(room_id for one in done for room_id in one.room_ids),
+            any(one.directory for one in done),
+        )
+
     @staticmethod
-    def _fail(works: Sequence[AnyWork], error: StoreError) -> None:
+    def _fail(works: Sequence[AnyWork], error: Exception) -> None:
         for work in works:
             work.failure = error
 
@@ -223,21 +243,22 @@ class Writer(threading.Thread):
         return changes
 
     @contextmanager
-    def _tuned_for(self, works: Sequence[AnyWork]) -> Iterator[None]:
-        """Settings that only some transactions want."""
-        if not works:
-            # Marks alone are not worth waiting for the disk; the next commit syncs them too.
-            name, value, usual = "synchronous", "NORMAL", "FULL"
-        elif works[0].scrubs:
-            name, value, usual = "secure_delete", "ON", "FAST"  # also in pages that become free
-        else:
-            yield
-            return
+    def _tuned(self, name: str, value: str, *, usual: str) -> Generator[None]:
+        """A setting of SQLite for one transaction."""
         self._db.pragma(name, value)
         try:
             yield
         finally:
             self._db.pragma(name, usual)
+
+    def _tuned_for(self, works: Sequence[AnyWork]) -> AbstractContextManager[None]:
+        if not works:
+            # Marks alone are not worth waiting for the disk; the next commit syncs them too.
+            return self._tuned("synchronous", "NORMAL", usual="FULL")
+        if works[0].scrubs:
+            # Overwrite removed text also in pages that become free.
+            return self._tuned("secure_delete", "ON", usual="FAST")
+        return nullcontext()
 
     @staticmethod
     def _perform(batch: Batch, works: Sequence[AnyWork]) -> None:
@@ -275,6 +296,19 @@ class Writer(threading.Thread):
         if self._db.in_transaction:
             self._db.run("ROLLBACK")
 
+    def _merge_words(self) -> None:
+        """Merge a little of the full-text index, until no removed text has left a word in it."""
+        before = self._db.changed_rows()
+        try:
+            with self._tuned("secure_delete", "ON", usual="FAST"):
+                self._db.run("INSERT INTO words (words, rank) VALUES ('merge', ?)", (MERGED_PAGES,))
+        except apsw.Error:
+            self._is_merging = False  # the next removal tries again
+            return
+        if self._db.changed_rows() - before < 2:  # SQLite's sign that nothing is left to do
+            self._is_merging = False
+            self._checkpoint(emptying=True)
+
     # ---- the WAL --------------------------------------------------------------------------------
 
     def _count_pages(self, pages: int) -> None:
@@ -299,9 +333,11 @@ class Writer(threading.Thread):
     def _close(self) -> None:
         if self._lock.try_acquire():
             self._commit(())
+            end = time.monotonic() + CLOSE_MERGING_S
+            while self._is_merging and time.monotonic() < end:
+                self._merge_words()
             self._checkpoint(emptying=True)
             self._lock.release()
         self._db.close()
         self._lock.close()
         self._notify.close()
-        self._closed()

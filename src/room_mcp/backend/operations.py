@@ -1,0 +1,222 @@
+"""Every call of the REST contract, in one table; the description at /openjson comes from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from pydantic import BaseModel
+
+from room_mcp import wire
+
+from . import api
+from .api import Handler
+from .service import OWNER_NAME
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One call.
+
+    `query` are the parameters it knows; `media` what it answers with, if not JSON, and
+    `other_media` what on request; `other_status` is another that is no refusal.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    answer: type[BaseModel] | None = None
+    body: type[BaseModel] | None = None
+    query: tuple[str, ...] = ()
+    status: int = 200
+    media: str = "application/json"
+    other_media: tuple[str, ...] = ()
+    other_status: int | None = None
+
+
+_post_as_owner = partial(api.post_message, default_sender=OWNER_NAME)
+_ROOM = "/agent/rooms/{id}"
+_OWNERS = "/api/rooms/{id}"
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        "POST",
+        "/agent/demo/room",
+        api.create_demo_room,
+        "Open a room to try things out",
+        wire.RoomCreated,
+        wire.NewDemoRoom,
+        status=201,
+    ),
+    Operation(
+        "POST",
+        "/agent/rooms",
+        api.create_room,
+        "Open a room",
+        wire.RoomCreated,
+        wire.NewRoom,
+        status=201,
+        other_status=200,
+    ),
+    Operation(
+        "GET",
+        "/agent/rooms",
+        api.list_rooms,
+        "List rooms, the latest changed first",
+        wire.Directory,
+        query=api.DIRECTORY_QUERY,
+    ),
+    Operation("POST", f"{_ROOM}/join", api.join_room, "Become a member", wire.Joined, wire.Join),
+    Operation(
+        "POST", f"{_ROOM}/leave", api.leave_room, "Stop being a member", wire.Left, wire.Leave
+    ),
+    Operation(
+        "POST",
+        f"{_ROOM}/heartbeat",
+        api.heartbeat,
+        "Be reminded of where one is",
+        wire.Reminder,
+        wire.Heartbeat,
+    ),
+    Operation(
+        "POST",
+        f"{_ROOM}/messages",
+        api.post_message,
+        "Send a message",
+        wire.Posted,
+        wire.Post,
+        status=201,
+    ),
+    Operation(
+        "POST",
+        f"{_ROOM}/messages/batch",
+        api.post_batch,
+        "Send messages in one transaction",
+        wire.BatchDone,
+        wire.Batch,
+    ),
+    Operation(
+        "GET",
+        f"{_ROOM}/messages",
+        api.read_messages,
+        "Read from a cursor, or wait",
+        wire.Page,
+        query=api.PAGE_QUERY,
+    ),
+    Operation(
+        "GET",
+        f"{_ROOM}/history",
+        api.read_history,
+        "Read the whole room",
+        wire.History,
+        query=api.HISTORY_QUERY,
+    ),
+    Operation("GET", f"{_ROOM}/info", api.info, "Who is here and what is open", wire.Info),
+    Operation("POST", f"{_ROOM}/close", api.close_room, "End the room", wire.Info, wire.Close),
+    Operation(
+        "POST",
+        f"{_ROOM}/pause",
+        partial(api.hold_room, pause=True),
+        "Hold the room",
+        wire.Info,
+        wire.Hold,
+    ),
+    Operation(
+        "POST",
+        f"{_ROOM}/resume",
+        partial(api.hold_room, pause=False),
+        "Let it go on",
+        wire.Info,
+        wire.Hold,
+    ),
+    Operation(
+        "GET", f"{_ROOM}/search", api.search, "Search one room", wire.Hits, query=("q", "limit")
+    ),
+    Operation(
+        "GET",
+        f"{_ROOM}/stream",
+        api.stream,
+        "Follow a room as server-sent events",
+        query=("after",),
+        media="text/event-stream",
+        other_media=("application/x-ndjson",),
+        other_status=204,
+    ),
+    Operation(
+        "GET",
+        f"{_ROOM}/export",
+        api.export,
+        "The whole room as a file",
+        query=("format",),
+        media="text/markdown",
+        other_media=("application/x-ndjson",),
+    ),
+    Operation(
+        "GET",
+        "/agent/search",
+        api.search,
+        "Search listed rooms, or those named",
+        wire.Hits,
+        query=("q", "ids", "limit"),
+    ),
+    Operation(
+        "GET",
+        "/agent/updates",
+        api.updates,
+        "Follow many rooms and the directory",
+        wire.Updates,
+        query=api.UPDATES_QUERY,
+    ),
+    Operation(
+        "POST",
+        "/api/rooms",
+        api.create_room,
+        "Open a room",
+        wire.RoomCreated,
+        wire.NewRoom,
+        status=201,
+        other_status=200,
+    ),
+    Operation(
+        "GET", "/api/rooms", api.list_rooms, "List rooms", wire.Directory, query=api.DIRECTORY_QUERY
+    ),
+    Operation("GET", _OWNERS, api.room, "One room", wire.Room),
+    Operation("DELETE", _OWNERS, api.delete_room, "Remove a room and all it holds", status=204),
+    Operation(
+        "POST",
+        f"{_OWNERS}/messages",
+        _post_as_owner,
+        "Speak as the owner",
+        wire.Posted,
+        wire.Post,
+        status=201,
+    ),
+    Operation(
+        "GET",
+        f"{_OWNERS}/messages",
+        api.read_messages,
+        "Read from a cursor, or wait",
+        wire.Page,
+        query=api.PAGE_QUERY,
+    ),
+    Operation(
+        "DELETE",
+        f"{_OWNERS}/messages",
+        api.erase_messages,
+        "Remove all texts of a room",
+        wire.Erased,
+    ),
+    Operation(
+        "GET",
+        f"{_OWNERS}/stream",
+        api.stream,
+        "Follow a room as server-sent events",
+        query=("after",),
+        media="text/event-stream",
+        other_media=("application/x-ndjson",),
+        other_status=204,
+    ),
+    Operation("GET", "/healthz", api.healthz, "The process runs", wire.Health),
+    Operation("GET", "/readyz", api.readyz, "The store answers", wire.Health),
+)

@@ -1,0 +1,253 @@
+"""A connection to a backend: what is sent, what is sent again, and failures in words."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
+
+import anyio
+import httpx2
+from pydantic import BaseModel, ValidationError
+
+from room_mcp import wire
+from room_mcp.failures import (
+    BackendError,
+    BackendRefused,
+    BackendUnreachable,
+    NotOurs,
+    OutcomeUnknown,
+)
+
+CONNECT_S = 5.0
+ANSWER_S = 10.0  # beyond the wait that was asked for
+RETRY_FOR_S = 30.0
+_FIRST_BACK_OFF_S = 0.05
+_LONGEST_BACK_OFF_S = 5.0
+_LOOK = "It may have been done: look into the room before you repeat it."
+
+AnswerT = TypeVar("AnswerT", bound=BaseModel)
+
+# They would print every URL and header, and a room's id or key is what lets one in.
+for name in ("httpx2", "httpcore2"):
+    logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class Connection:
+    """One backend over HTTP, by whatever transport reaches it.
+
+    Args:
+        url: Where the backend is, without a slash at the end.
+        key: A server key, sent as bearer token.
+        transport: Another way to reach it, such as an app of this process.
+        retry_for_s: How long to go on trying.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str,
+        transport: httpx2.AsyncBaseTransport | None,
+        retry_for_s: float,
+    ) -> None:
+        self.url = url
+        self._retry_for_s = retry_for_s
+        self._keeps_keys = False
+        self._is_address = _is_address(url)
+        self._http = httpx2.AsyncClient(
+            base_url=url,
+            transport=transport,
+            headers={"Authorization": f"Bearer {key}"} if key else None,
+            timeout=httpx2.Timeout(ANSWER_S, connect=CONNECT_S, pool=None),
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20),
+            # A proxy of the environment cannot reach what listens on this machine alone.
+            trust_env=transport is None and not _is_loopback(url),
+        )
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        model: type[AnswerT],
+        *,
+        body: wire.Request | None = None,
+        params: Mapping[str, Any] | None = None,
+        wait_s: float = 0,
+        key: str = "",
+        repeatable: bool = False,
+    ) -> AnswerT:
+        """One call, tried again while that is safe and makes sense.
+
+        Safe is: it never arrived, it changes nothing, it was refused for now, or it is
+        `repeatable` by an idempotency key which this backend is known to keep.
+        """
+        query = {name: value for name, value in (params or {}).items() if value not in (None, "")}
+        request = self._http.build_request(
+            method,
+            path,
+            params=query or None,
+            content=None
+            if body is None
+            else body.model_dump_json(by_alias=True, exclude_none=True, exclude_defaults=True),
+            headers=_headers(body, key),
+            timeout=httpx2.Timeout(wait_s + ANSWER_S, connect=CONNECT_S, pool=None),
+        )
+        return self._read(await self.exchange(request, wait_s, repeatable), model)
+
+    def request(self, method: str, path: str, body: dict[str, Any] | None) -> httpx2.Request:
+        """A request of JSON as it stands, for `exchange`."""
+        return self._http.build_request(method, path, json=body)
+
+    async def exchange(
+        self, request: httpx2.Request, wait_s: float = 0, repeatable: bool = False
+    ) -> httpx2.Response:
+        """The answer that is no refusal, after as many tries as are safe and make sense."""
+        if not self._is_address:
+            raise BackendUnreachable(
+                f"{self.url!r} is not the address of a server.",
+                "Write it like http://127.0.0.1:8750, with http:// or https://.",
+            )
+        deadline = time.monotonic() + self._retry_for_s
+        back_off_s = _FIRST_BACK_OFF_S
+        while True:
+            safe = request.method == "GET" or (repeatable and self._keeps_keys)
+            try:
+                answer = await self._send(request, wait_s)
+                if answer.status_code < 300:
+                    return answer
+                failure = self._refused(answer, request.method)
+                again = _may_be_repeated(answer, failure, safe)
+                pause_s = _seconds(answer.headers.get("retry-after"))
+            except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+                failure, again, pause_s = self._unreachable(error), True, 0.0
+            except (httpx2.TransportError, TimeoutError) as error:
+                failure, again, pause_s = self._lost(error, request.method), safe, 0.0
+            back_off_s = min(back_off_s * 2, _LONGEST_BACK_OFF_S)
+            pause_s = max(pause_s, back_off_s * random.uniform(0.5, 1.0))
+            if not again or time.monotonic() + pause_s > deadline:
+                raise failure
+            await anyio.sleep(pause_s)
+
+    async def _send(self, request: httpx2.Request, wait_s: float) -> httpx2.Response:
+        # The transport into an app of this process knows no timeouts, so this one holds for all.
+        with anyio.fail_after(CONNECT_S + wait_s + ANSWER_S):
+            return await self._http.send(request)
+
+    def _read(self, answer: httpx2.Response, model: type[AnswerT]) -> AnswerT:
+        try:
+            found = model.model_validate_json(answer.content)
+        except ValidationError:
+            raise self.not_of_a_backend(answer) from None
+        self._keeps_keys = self._keeps_keys or _shows_epoch(found)
+        return found
+
+    def _refused(self, answer: httpx2.Response, method: str) -> BackendError:
+        """The problem document as an exception; whatever else came, in one sentence."""
+        status = answer.status_code
+        facts = _json_object(answer)
+        if facts is not None and "code" in facts:
+            if status == 504 or (status == 500 and method != "GET"):
+                detail = str(facts.get("detail", ""))
+                return OutcomeUnknown(
+                    detail, _LOOK if status == 500 else str(facts.get("advice", ""))
+                )
+            return BackendRefused(status, facts)
+        kind = answer.headers.get("content-type", "nothing").partition(";")[0]
+        detail = f"{self.url} answered {status} with {kind}, not as a room backend does."
+        if status >= 500 and method != "GET":
+            return OutcomeUnknown(detail, _LOOK)
+        advice = "Check the address, and whether a proxy or another service answers there."
+        if 300 <= status < 400:
+            advice = "It sends callers to another address: use that one, such as https://."
+        return NotOurs(detail, advice, status=status, facts=facts)
+
+    def not_of_a_backend(self, answer: httpx2.Response) -> NotOurs:
+        return NotOurs(
+            f"{self.url} answered something that is not of a room backend.",
+            "Check the address: it is the server's base URL, without a path.",
+            status=answer.status_code,
+        )
+
+    def _unreachable(self, error: Exception) -> BackendUnreachable:
+        return BackendUnreachable(
+            f"Nothing answers at {self.url} ({type(error).__name__}). Nothing was sent.",
+            "Start the server with `room-mcp serve`, or correct ROOM_MCP_URL.",
+        )
+
+    def _lost(self, error: Exception, method: str) -> BackendError:
+        detail = f"The answer of {self.url} was lost ({type(error).__name__})."
+        if method == "GET":
+            return BackendUnreachable(detail, "Try again.")
+        return OutcomeUnknown(detail, _LOOK)
+
+    @asynccontextmanager
+    async def stream(self, path: str, params: Mapping[str, Any]) -> AsyncGenerator[httpx2.Response]:
+        """A GET whose answer is read piece by piece; it is not tried again."""
+        try:
+            async with self._http.stream("GET", path, params=params) as answer:
+                if answer.status_code != 200:
+                    await answer.aread()
+                    raise self._refused(answer, "GET")
+                yield answer
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            raise self._unreachable(error) from None
+        except httpx2.TransportError as error:
+            raise self._lost(error, "GET") from None
+
+
+def _may_be_repeated(answer: httpx2.Response, failure: BackendError, safe: bool) -> bool:
+    """Whether the same request may go out again: nothing was done, or once more does no harm."""
+    status = answer.status_code
+    if "retry-after" in answer.headers and (
+        status == 429 or (status == 503 and isinstance(failure, BackendRefused))
+    ):
+        return True
+    passing = (502, 503, 504) if not isinstance(failure, BackendRefused) else ()
+    return safe and status in passing
+
+
+def _json_object(answer: httpx2.Response) -> dict[str, Any] | None:
+    try:
+        found: Any = answer.json()
+    except ValueError:
+        return None
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else None
+
+
+def _shows_epoch(found: BaseModel) -> bool:
+    """Whether an answer shows that the backend is one of ours, which keep idempotency keys."""
+    if isinstance(found, wire.Directory):
+        return bool(found.rooms)
+    return getattr(found, "epoch", None) is not None
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _is_loopback(url: str) -> bool:
+    return _is_address(url) and urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
+
+
+def _headers(body: wire.Request | None, key: str) -> dict[str, str]:
+    headers = {"Room-Key": key} if key else {}
+    if body is not None:
+        headers["Content-Type"] = "application/json"
+    return headers
+
+
+def _seconds(retry_after: str | None) -> float:
+    """The pause that a Retry-After header asks for; dates and nonsense mean none."""
+    return float(retry_after) if retry_after and retry_after.isdecimal() else 0.0

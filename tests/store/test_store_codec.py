@@ -1,0 +1,73 @@
+"""Rooms survive being written and read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+from hypothesis import given
+from hypothesis import strategies as some
+
+from room_mcp.rooms import Contract, Room, TerminalRule, skeleton
+from room_mcp.rooms.room import Closing, Expectation, Member
+from room_mcp.store.codec import micros, moment, room_from, state_from
+
+words = some.text(some.characters(codec="utf-8"), max_size=8)
+counts = some.integers(0, 2**53)
+times = some.datetimes(datetime(1980, 1, 1), datetime(2200, 1, 1), timezones=some.just(UTC))
+rules = some.builds(TerminalRule, words, words, words)
+members = some.builds(
+    Member,
+    name=words,
+    kind=some.sampled_from(["agent", "human"]),
+    joined_at=times,
+    joined_seq=counts,
+    active=some.booleans(),
+    key_hash=some.none() | words,
+    protected=some.booleans(),
+    messages=counts,
+    size_bytes=counts,
+)
+rooms = some.builds(
+    Room,
+    id=some.just("id"),
+    name=words,
+    created_at=times,
+    created_by=words,
+    purpose=words,
+    listed=some.booleans(),
+    contract=some.builds(Contract, words, some.lists(rules, max_size=3).map(tuple)),
+    owner_key_hash=some.none() | words,
+    max_bytes=some.none() | counts,
+    lifecycle=some.sampled_from(["open", "paused", "closed"]),
+    members=some.lists(members, max_size=3).map(
+        lambda found: {skeleton(member.name): member for member in found}
+    ),
+    expectations=some.lists(
+        some.builds(Expectation, counts, words, words, some.lists(words).map(tuple)), max_size=3
+    ).map(tuple),
+    last_seq=counts,
+    last_at=some.none() | times,
+    size_bytes=counts,
+    closing=some.none() | some.builds(Closing, counts, words, words, words, times),
+    erasures=counts,
+)
+
+
+@given(rooms)
+def test_a_room_comes_back_from_its_state(room: Room):
+    assert room_from("id", state_from(room)) == room
+
+
+def test_every_field_of_a_room_is_kept():
+    """A field that is added to Room must be added here and in the codec."""
+    assert list(Room.__dataclass_fields__) == [
+        *("id", "name", "created_at", "created_by", "purpose", "listed", "contract"),
+        *("owner_key_hash", "max_bytes", "lifecycle", "members", "expectations"),
+        *("last_seq", "last_at", "size_bytes", "closing", "erasures"),
+    ]
+
+
+@given(times)
+def test_times_keep_their_microseconds(at: datetime):
+    assert moment(micros(at)) == at
+    assert micros(at.astimezone(timezone(timedelta(hours=5)))) == micros(at)
