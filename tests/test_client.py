@@ -170,12 +170,12 @@ async def test_a_pause_longer_than_is_left_is_not_begun():
         assert len(server.asked) == 1
 
 
-async def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch):
+async def test_a_server_that_never_answers_is_given_up():
     async def silent(_: Asked) -> Says | None:
         await anyio.sleep_forever()
 
-    monkeypatch.setattr("room_mcp.connection.ANSWER_S", 0.1)
-    async with serving(silent) as server, client(server.url, retry_for_s=0.2) as rooms:
+    patience = {"retry_for_s": 0.2, "answer_s": 0.1}
+    async with serving(silent) as server, client(server.url, **patience) as rooms:
         with anyio.fail_after(5), pytest.raises(BackendUnreachable, match=r"was lost.*Try again"):
             await rooms.messages(ROOM, after=0)
         with anyio.fail_after(5), pytest.raises(OutcomeUnknown):

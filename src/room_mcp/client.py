@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar, cast
 import httpx2
 
 from room_mcp import wire
-from room_mcp.connection import RETRY_FOR_S, Connection
+from room_mcp.connection import ANSWER_S, RETRY_FOR_S, Connection
 from room_mcp.failures import BackendError, BackendRefused, BackendUnreachable, NotOurs
 from room_mcp.origin import FIRST_POLL_S, ORIGIN_LIMITS, ORIGIN_READS, OriginRooms
 
@@ -34,6 +34,7 @@ class RoomsClient:
         key: A server key, sent as bearer token.
         transport: Another way to reach it, such as an app of this process.
         retry_for_s: How long to go on trying.
+        answer_s: How long an answer may take, beyond the wait that was asked for; 10.
         first_poll_s: The first pause where waiting is asking again; each further one doubles.
     """
 
@@ -44,13 +45,18 @@ class RoomsClient:
         key: str = "",
         transport: httpx2.AsyncBaseTransport | None = None,
         retry_for_s: float = RETRY_FOR_S,
+        answer_s: float | None = None,
         first_poll_s: float = FIRST_POLL_S,
     ) -> None:
         self.url = url.rstrip("/")
         self._first_poll_s = first_poll_s
         self._origin: OriginRooms | None = None
         self._connection = Connection(
-            self.url, key=key, transport=transport, retry_for_s=retry_for_s
+            self.url,
+            key=key,
+            transport=transport,
+            retry_for_s=retry_for_s,
+            answer_s=ANSWER_S if answer_s is None else answer_s,
         )
         self._call = self._connection.call
 

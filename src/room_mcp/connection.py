@@ -45,6 +45,7 @@ class Connection:
         key: A server key, sent as bearer token.
         transport: Another way to reach it, such as an app of this process.
         retry_for_s: How long to go on trying.
+        answer_s: How long an answer may take, beyond the wait that was asked for.
     """
 
     def __init__(
@@ -54,8 +55,10 @@ class Connection:
         key: str,
         transport: httpx2.AsyncBaseTransport | None,
         retry_for_s: float,
+        answer_s: float,
     ) -> None:
         self.url = url
+        self._answer_s = answer_s
         self._retry_for_s = retry_for_s
         self._keeps_keys = False
         self._is_address = _is_address(url)
@@ -63,7 +66,7 @@ class Connection:
             base_url=url,
             transport=transport,
             headers={"Authorization": f"Bearer {key}"} if key else None,
-            timeout=httpx2.Timeout(ANSWER_S, connect=CONNECT_S, pool=None),
+            timeout=httpx2.Timeout(answer_s, connect=CONNECT_S, pool=None),
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20),
             # A proxy of the environment cannot reach what listens on this machine alone.
             trust_env=transport is None and not _is_loopback(url),
@@ -98,7 +101,7 @@ class Connection:
             if body is None
             else body.model_dump_json(by_alias=True, exclude_none=True, exclude_defaults=True),
             headers=_headers(body, key),
-            timeout=httpx2.Timeout(wait_s + ANSWER_S, connect=CONNECT_S, pool=None),
+            timeout=httpx2.Timeout(wait_s + self._answer_s, connect=CONNECT_S, pool=None),
         )
         return self._read(await self.exchange(request, wait_s, repeatable), model)
 
@@ -138,7 +141,7 @@ class Connection:
 
     async def _send(self, request: httpx2.Request, wait_s: float) -> httpx2.Response:
         # The transport into an app of this process knows no timeouts, so this one holds for all.
-        with anyio.fail_after(CONNECT_S + wait_s + ANSWER_S):
+        with anyio.fail_after(CONNECT_S + wait_s + self._answer_s):
             return await self._http.send(request)
 
     def _read(self, answer: httpx2.Response, model: type[AnswerT]) -> AnswerT:

@@ -246,9 +246,10 @@ async def exchange(
     requests = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> dict[str, Any]:
-        if requests:
+        if requests and not it._gone.is_set():
             return requests.pop()
-        await it._gone.wait()
+        if not it._gone.is_set():  # as uvicorn: who is gone is told so without a pause
+            await it._gone.wait()
         return {"type": "http.disconnect"}
 
     async def send(message: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import anyio
 import pytest
 from rest_desk import NOBODY, Desk
 
@@ -18,6 +19,19 @@ async def test_rooms_are_listed_by_their_latest_change_in_pages(desk: Desk):
 
     found = [room["id"] for page in pages for room in page["rooms"]]
     assert found == [ids[0], ids[4], ids[3], ids[2], ids[1]]
+
+
+async def test_rooms_that_changed_in_one_moment_all_stand_on_some_page(desk: Desk):
+    ids = [(await desk.room(f"room {n}"))["roomId"] for n in range(6)]
+    async with anyio.create_task_group() as tasks:  # they share a commit, and its millisecond
+        for id in ids:
+            tasks.start_soon(desk.say, id, "alice")
+    pages = [(await desk.http.get("/agent/rooms", params={"limit": 2})).json()]
+    while cursor := pages[-1]["nextCursor"]:
+        query = {"limit": 2, "before": cursor}
+        pages.append((await desk.http.get("/agent/rooms", params=query)).json())
+
+    assert {room["id"] for page in pages for room in page["rooms"]} == set(ids)
 
 
 async def test_rooms_are_found_by_a_part_of_name_or_purpose(desk: Desk):

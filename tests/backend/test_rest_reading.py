@@ -180,6 +180,18 @@ async def test_an_answer_that_never_left_is_shown_again(desk: Desk):
     assert (again["readTo"], again["shownTo"]) == (0, 0)
 
 
+async def test_an_answer_to_somebody_who_hung_up_is_shown_again(desk: Desk):
+    id = await told(desk, "1", "2")
+    with anyio.fail_after(5):
+        async with exchange(desk.app, "GET", f"/agent/rooms/{id}/messages?reader=bob") as lost:
+            lost.hang_up()
+            await lost.until_ended()
+    again = await desk.read(id, reader="bob")
+
+    assert contents(again) == ["1", "2"]
+    assert (again["readTo"], again["shownTo"]) == (0, 0)
+
+
 async def test_parallel_calls_do_not_acknowledge_each_other(desk: Desk):
     id = await told(desk, "1")
     path = f"/agent/rooms/{id}/messages?reader=bob&after=1&wait=5"

@@ -78,14 +78,13 @@ async def test_a_message_is_shown_once(house: House, hasty: Agent, room_id: str)
 
 
 async def test_parallel_calls_do_not_acknowledge_each_other(house: House, ann: Agent, room_id: str):
-    async with (
-        waiting(house, room_id, ann) as one,
-        waiting(house, room_id, ann, room="api-review") as other,
-    ):
-        await house.rooms.post(room_id, "bob", "Line 40 misses it.")
+    async with waiting(house, room_id, ann) as later:
+        await house.rooms.post(room_id, "bob", "Half of it.", type="progress")
+        sent = await ann.say("api-review", "Take your time.")
+        await house.rooms.post(room_id, "bob", "Done.")
 
-    assert seqs(one.answer) == [1]
-    assert seqs(other.answer) == [1]
+    assert seqs(sent) == [1]
+    assert seqs(later.answer) == [1, 3]
 
 
 async def test_what_a_dropped_answer_showed_is_shown_again_and_marked(

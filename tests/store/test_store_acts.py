@@ -418,6 +418,21 @@ async def test_erased_text_is_nowhere_in_the_files(store: Store, path):
     assert not any(b"xylophone" in file.read_bytes() for file in files if file.exists())
 
 
+async def test_erased_words_leave_a_large_index_too(store: Store, path):
+    await new_room(store)
+    room_id = await new_room(store)
+    words = [" ".join(f"w{n * m}" for m in range(1, 60)) for n in range(400)]
+    for start in range(0, 400, 50):
+        await store.act_all(room_id, [Act(says(text)) for text in words[start : start + 50]])
+    secret = await new_room(store, "xylophone-secret")
+    await store.act_all(room_id, [Act(says(text)) for text in words])
+
+    await store.erase(secret, nothing)
+
+    await store.aclose()
+    assert b"xylophone" not in path.read_bytes()
+
+
 async def test_erasing_may_be_refused(store: Store):
     room_id = await new_room(store, "kept")
     await store.act(room_id, closes())

@@ -336,6 +336,7 @@ async def test_search_over_rooms_gives_the_newest_of_all(store: Store):
         at = NOON + timedelta(minutes=minute)
         await store.act(room_id, says(f"word {minute}", at=at))
 
+    assert await found(store, "word", one, two, limit=2) == ["word 3", "word 2"]
     assert await found(store, "word", one, two, limit=3) == ["word 3", "word 2", "word 1"]
 
 

@@ -12,7 +12,7 @@ from store_talk import a_room, closes, new_room, nothing, says
 
 from room_mcp.store.interface import Store
 from room_mcp.store.opening import open_store
-from room_mcp.store.sqlite import wakeups
+from room_mcp.store.sqlite import signals, wakeups
 from room_mcp.store.sqlite.signals import PollingSignal
 
 pytestmark = pytest.mark.anyio
@@ -28,6 +28,7 @@ async def far(
     """Another store on the same file, whose watchers hear of `store` in one way or the other."""
     if request.param == "polling":
         monkeypatch.setattr(wakeups, "signal_for", PollingSignal)
+    monkeypatch.setattr(signals, "SAFETY_POLL_S", 60)  # inotify must do without it
     far = open_store(path)
     await far.open()
     yield far
@@ -93,6 +94,17 @@ async def test_a_reader_that_follows_sees_every_message_of_both_stores(store: St
                     assert await watch.wait(LONG_S)
 
     assert seen == list(range(1, 81))
+
+
+async def test_an_act_of_ones_own_hides_no_act_of_another_store(store: Store, far: Store):
+    room_id, elsewhere = await new_room(store), await new_room(store)
+
+    async with far.watch([room_id]) as watch:
+        for _ in range(20):
+            await asyncio.gather(
+                store.act(room_id, says("hello")), far.act(elsewhere, says("hello"))
+            )
+            assert await watch.wait(LONG_S)
 
 
 async def test_watchers_of_other_rooms_sleep_on(store: Store, far: Store):
@@ -191,6 +203,16 @@ async def test_closing_the_store_ends_all_waits(store: Store):
         with anyio.fail_after(1):
             await store.aclose()
             assert await waiting
+
+
+async def test_without_inotify_events_a_watcher_still_wakes_soon(store: Store, other: Store):
+    room_id = await new_room(store)
+
+    async with other.watch([room_id]) as watch:
+        store._writer._notify.touch = lambda: None  # pyright: ignore -- an event that is lost
+        await store.act(room_id, says("hello"))
+
+        assert await watch.wait(LONG_S)
 
 
 async def test_a_thousand_watchers_wake_one_by_one(store: Store, far: Store):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -110,7 +109,6 @@ class Follower:
 
     async def _follow(self, room_id: str, after: int) -> AsyncIterator[Message | None]:
         """Messages above `after` without gap or double, None for each silent stretch."""
-        loop = asyncio.get_running_loop()
         cursor = after
         async with self._store.watch([room_id]) as watch:
 
@@ -119,15 +117,13 @@ class Follower:
                 return page if page.messages else None
 
             while not self._waits.draining:
-                began = loop.time()
                 try:
                     page = await self._waits.until(ready, watch, KEEP_ALIVE_S)
                 except RoomNotFound:
                     return
                 if page is None:
-                    if loop.time() - began < KEEP_ALIVE_S and self._waits.draining:
-                        return
-                    yield None
+                    if not self._waits.draining:
+                        yield None
                     continue
                 for one in page.messages:
                     cursor = one.seq

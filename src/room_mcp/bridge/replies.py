@@ -127,6 +127,12 @@ def fitting(lines: Sequence[str], max_tokens: int) -> int:
     return len(lines)
 
 
+def newest(messages: Sequence[wire.Message], you: str, max_tokens: int) -> Sequence[wire.Message]:
+    """As many of the messages, from the last back, as fit; oldest first."""
+    lines = [line(one, you) for one in reversed(messages)]
+    return messages[len(messages) - fitting(lines, max_tokens) :]
+
+
 def cut(text: str, max_tokens: int, room: str, seq: int) -> str:
     """The line of message `seq`, or its beginning and the call that shows all of it."""
     needed = tokens(text)
@@ -239,6 +245,17 @@ def directory_row(room: wire.Room, you: str) -> str:
     if room.purpose:
         parts.append(one_line(room.purpose))
     return " · ".join(parts)
+
+
+def after_listing(rooms: Sequence[wire.Room]) -> str:
+    """The likeliest next call of who has seen these rooms."""
+    if any(room.unread for room in rooms):
+        return call("wait_for_messages")
+    first = next((room for room in rooms if room.lifecycle != "closed"), rooms[0])
+    if first.lifecycle == "closed":
+        return call("read_history", room=first.name)
+    tool = "join_room" if first.unread is None else "wait_for_messages"
+    return call(tool, room=first.name)
 
 
 def refusal(error: BackendError, tool: str, room: str) -> str:

@@ -84,14 +84,9 @@ class Tools:
             head += f" Purpose: {one_line(info.purpose)}"
         others = [one for one in info.members if one.active and not same_name(one.name, you)]
         here = [one.name + (" (waiting now)" if one.waiting else "") for one in others]
-        lines = [replies.line(one, you) for one in joined.messages]
         allowed = replies.MAX_REPLY_TOKENS - replies.tokens(head)
-        count = replies.fitting(lines[::-1], allowed)
-        newest = joined.messages[len(lines) - count :]
-        shown = [
-            replies.cut(line, allowed, info.name, one.seq)
-            for one, line in zip(newest, lines[len(lines) - count :], strict=True)
-        ]
+        newest = replies.newest(joined.messages, you, allowed)
+        shown = [replies.cut(replies.line(one, you), allowed, info.name, one.seq) for one in newest]
         first = newest[0].seq if newest else info.last_seq + 1
         next_step = call("wait_for_messages", room=info.name)
         if first > 1:
@@ -159,18 +154,7 @@ class Tools:
         said: str | dict[str, Any] = (
             {**body, "text": content} if body and content else (body or content)
         )
-        message = {"content": said, "type": type, "to": to, "reply_to": reply_to}
-        posted = await self._desk.client.post(
-            room_id,
-            you,
-            said,
-            type=type or None,
-            to=to,
-            reply_to=reply_to or None,
-            idempotency_key=self._desk.key_for(room_id, message),
-            ack=self._desk.ack(room_id),
-            key=self._desk.key(room_id),
-        )
+        posted = await self._post(room_id, you, said, type, to, reply_to)
         lines, next_step = self._sent(posted, room, you, joined)
         structured = {
             "room_id": room_id,
@@ -185,6 +169,28 @@ class Tools:
             return _result([*lines, *woken], {**structured, "messages": woken, "next": ""})
         told = [*lines, f"Next: {next_step}" if next_step else "", *self._limits()]
         return _result(told, self._standing_alone(structured))
+
+    async def _post(
+        self,
+        room_id: str,
+        you: str,
+        said: str | dict[str, Any],
+        type: str,
+        to: list[str],
+        reply_to: int,
+    ) -> wire.Posted:
+        message = {"content": said, "type": type, "to": to, "reply_to": reply_to}
+        return await self._desk.client.post(
+            room_id,
+            you,
+            said,
+            type=type or None,
+            to=to,
+            reply_to=reply_to or None,
+            idempotency_key=self._desk.key_for(room_id, message),
+            ack=self._desk.ack(room_id),
+            key=self._desk.key(room_id),
+        )
 
     def _sent(
         self, posted: wire.Posted, room: str, you: str, joined: wire.Joined | None
@@ -274,12 +280,11 @@ class Tools:
         if row is None:
             return _refused(f"{quoted(room)} was deleted. Next: {call('list_rooms')}")
         found = [one for one in page.messages if not before or one.seq > after]
-        lines = [replies.line(one, you) for one in found]
         allowed = min(max_tokens, replies.MAX_HISTORY_TOKENS)
         if after and not before:
-            shown = found[: replies.fitting(lines, allowed)]
+            shown = found[: replies.fitting([replies.line(one, you) for one in found], allowed)]
         else:
-            shown = found[len(found) - replies.fitting(lines[::-1], allowed) :]
+            shown = replies.newest(found, you, allowed)
         return _result(replies.history(row, you, shown, allowed, after=after, before=before))
 
     async def list_rooms(
@@ -302,7 +307,7 @@ class Tools:
         count = replies.fitting(lines, replies.MAX_REPLY_TOKENS)
         left = len(lines) - count
         more = [f"{left} more; narrow it with query=…"] if left > 0 or found.next_cursor else []
-        next_step = f"Next: {_after_listing(found.rooms)}"
+        next_step = f"Next: {replies.after_listing(found.rooms)}"
         return _result([*lines[:count], *more, next_step, *self._limits()])
 
     async def search_messages(
@@ -386,14 +391,3 @@ def _content_and_body(content: str, body: dict[str, Any]) -> tuple[str, dict[str
     """A JSON object that came as the text is the body."""
     found = json_in(content) if not body and content.lstrip().startswith("{") else None
     return ("", cast("dict[str, Any]", found)) if isinstance(found, dict) else (content, body)
-
-
-def _after_listing(rooms: Sequence[wire.Room]) -> str:
-    """The likeliest next call of who has seen these rooms."""
-    if any(room.unread for room in rooms):
-        return call("wait_for_messages")
-    first = next((room for room in rooms if room.lifecycle != "closed"), rooms[0])
-    if first.lifecycle == "closed":
-        return call("read_history", room=first.name)
-    tool = "join_room" if first.unread is None else "wait_for_messages"
-    return call(tool, room=first.name)

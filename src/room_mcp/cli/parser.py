@@ -11,6 +11,7 @@ import room_mcp
 
 from . import acting, doctor, following, install, reading, serving
 
+DEMOS = ("review",)
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8750
 MAX_PORT = 65_535
@@ -257,7 +258,9 @@ def _add_serve(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def _add_demo(commands: Commands[argparse.ArgumentParser]) -> None:
     parser = _command(commands, "demo", "see a room at work, in a minute", serving.demo)
-    parser.add_argument("name", nargs="?", default="review", metavar="NAME", help="which one")
+    parser.add_argument(
+        "name", nargs="?", choices=DEMOS, default=DEMOS[0], help="which one (%(default)s)"
+    )
 
 
 def _add_doctor(commands: Commands[argparse.ArgumentParser]) -> None:

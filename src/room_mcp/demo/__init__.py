@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 
-
-def run_demo(args: argparse.Namespace) -> int:
-    """Run the demonstration named in `args.name`; the exit code."""
+def run_demo() -> int:
+    """Two agents and a third review a change in one room; the exit code."""
     import anyio
 
     from .review import review

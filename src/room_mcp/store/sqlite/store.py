@@ -41,6 +41,7 @@ from .work import Acting, AnyWork, Creating, Deleting, Erasing, Work
 from .writer import Writer
 
 DEFAULT_TIMEOUT_S = 10.0
+LOOKED_UP_MESSAGES = 100  # more are read by a thread, so that the event loop goes on meanwhile
 MARKS_WAIT_S = 0.1  # marks that no commit took along by then are written by themselves
 CLOSE_WAIT_S = 5.0  # for work that the writer has begun
 
@@ -235,7 +236,7 @@ class SqliteStore:
     # ---- reading --------------------------------------------------------------------------------
 
     async def room(self, room_id: str) -> Room:
-        kept = await self._query(lambda db: queries.room(db, self._cache, room_id))
+        kept = await self._look_up(lambda db: queries.room(db, self._cache, room_id))
         return kept.room
 
     async def read(
@@ -250,7 +251,9 @@ class SqliteStore:
         type: str | None = None,
     ) -> Page:
         wanted = queries.PageWanted(after, before, limit, max_bytes, sender, type)
-        return await self._query(lambda db: queries.read(db, self._cache, room_id, wanted))
+        is_short = limit <= LOOKED_UP_MESSAGES and sender is None and type is None
+        run = self._look_up if is_short else self._query
+        return await run(lambda db: queries.read(db, self._cache, room_id, wanted))
 
     async def seq_at(self, room_id: str, *, at: datetime | None, message_id: str | None) -> int:
         return await self._query(
@@ -258,7 +261,7 @@ class SqliteStore:
         )
 
     async def heads(self, room_ids: Collection[str]) -> Mapping[str, Head]:
-        return await self._query(lambda db: queries.heads(db, self._cache, room_ids))
+        return await self._look_up(lambda db: queries.heads(db, self._cache, room_ids))
 
     async def directory(
         self,
@@ -277,7 +280,12 @@ class SqliteStore:
         return await self._query(lambda db: queries.search(db, self._cache, query, room_ids, limit))
 
     async def directory_version(self) -> int:
-        return await self._query(queries.directory_version)
+        return await self._look_up(queries.directory_version)
+
+    async def _look_up(self, query: Query[T]) -> T:
+        """For what is found by key, and is short."""
+        self._must_be_open()
+        return await self._readers.look_up(query)
 
     async def _query(self, query: Query[T]) -> T:
         self._must_be_open()
@@ -288,7 +296,7 @@ class SqliteStore:
     async def readings(self, room_id: str) -> Mapping[str, Reading]:
         # Taken before and after: a commit in between moves marks from here to the table.
         before = self._marks.of_room(room_id)
-        kept = await self._query(
+        kept = await self._look_up(
             lambda db: marking.read(db, queries.room(db, self._cache, room_id).no)
         )
         after = self._marks.of_room(room_id)
