@@ -105,6 +105,7 @@ class BareWriter:
 
     def _run(self) -> None:
         db = apsw.Connection(str(self._path))
+        db.set_busy_timeout(2_000)
         for pragma in ("synchronous=FULL", "wal_autocheckpoint=0", "cache_size=-16384"):
             db.execute(f"PRAGMA {pragma}")
         lock = os.open(f"{self._path}.lock", os.O_RDWR)

@@ -120,7 +120,7 @@ class RoomsClient:
         }
         return await self._either(
             lambda: self._call("GET", "/agent/rooms", wire.Directory, params=params),
-            lambda origin: origin.rooms(ids),
+            lambda origin: origin.rooms(ids, member=member, mine=mine, read=read),
         )
 
     async def info(self, room_id: str) -> wire.Info:
@@ -218,7 +218,9 @@ class RoomsClient:
         path = f"/agent/rooms/{room_id}/messages"
         return await self._either(
             lambda: self._call("GET", path, wire.Page, params=params, wait_s=wait_s, key=key),
-            lambda origin: origin.messages(room_id, after, before, limit, wait_s),
+            lambda origin: origin.messages(
+                room_id, after, before, limit, wait_s, reader=reader, ack=ack
+            ),
         )
 
     async def updates(

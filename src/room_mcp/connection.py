@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -57,7 +58,7 @@ class Connection:
         retry_for_s: float,
         answer_s: float,
     ) -> None:
-        self.url = url
+        self.url = without_login(url)  # as it is shown
         self._answer_s = answer_s
         self._retry_for_s = retry_for_s
         self._keeps_keys = False
@@ -230,6 +231,11 @@ def _shows_epoch(found: BaseModel) -> bool:
     if isinstance(found, wire.Directory):
         return bool(found.rooms)
     return getattr(found, "epoch", None) is not None
+
+
+def without_login(url: str) -> str:
+    """The address without a user name and password that may stand in it."""
+    return re.sub(r"(?<=//)[^/@]*@", "", url)
 
 
 def _is_address(url: str) -> bool:

@@ -44,7 +44,7 @@ class OriginRooms:
         self._reads = ORIGIN_READS
         self._names: dict[str, str] = {}
         self._known: dict[str, dict[str, wire.Message]] = {}
-        self._joined: dict[str, dict[str, None]] = {}
+        self._joined: dict[str, dict[str, int]] = {}  # room id → name → last seq at the time
 
     async def create_room(self, name: str) -> wire.RoomCreated:
         made = await self._call("POST", "/agent/demo/room", {"name": name})
@@ -56,16 +56,39 @@ class OriginRooms:
             {**self._room(id, 0).model_dump(), "created": True, "owner_key": None}
         )
 
-    async def rooms(self, ids: Sequence[str]) -> wire.Directory:
-        """The rooms of these ids that exist, or all that this client has opened."""
+    async def rooms(
+        self,
+        ids: Sequence[str],
+        *,
+        member: str = "",
+        mine: bool = False,
+        read: Mapping[str, int] | None = None,
+    ) -> wire.Directory:
+        """The rooms of these ids that exist, or all that this client has opened or joined."""
         found: list[wire.Room] = []
-        for id in ids or self._names:
+        for id in ids or dict.fromkeys([*self._names, *self._joined]):
             try:
-                found.append(self._room(id, len(await self._history(id))))
+                messages = await self._history(id)
             except BackendRefused as error:
                 if error.status != 404:
                     raise
+                continue
+            room = self._room(id, len(messages))
+            room.members = self._members(id, messages)
+            if member in room.members:
+                read_to = self._read_to(id, member, (read or {}).get(id))
+                room.unread = sum(one.seq > read_to and one.sender != member for one in messages)
+            elif mine:
+                continue
+            found.append(room)
         return wire.Directory(rooms=found, next_cursor=None, directory=0)
+
+    def _members(self, id: str, messages: Sequence[wire.Message]) -> list[str]:
+        return list(dict.fromkeys([*(one.sender for one in messages), *self._joined.get(id, {})]))
+
+    def _read_to(self, id: str, member: str, ack: int | None) -> int:
+        """What a member has read: what he says, and nothing from before he joined."""
+        return max(ack or 0, self._joined.get(id, {}).get(member, 0))
 
     async def info(self, room_id: str) -> wire.Info:
         messages = await self._history(room_id)
@@ -91,8 +114,8 @@ class OriginRooms:
         )
 
     async def join(self, room_id: str, name: str) -> wire.Joined:
-        self._joined.setdefault(room_id, {})[name] = None
         messages = await self._history(room_id)
+        self._joined.setdefault(room_id, {}).setdefault(name, len(messages))
         return wire.Joined(
             room=await self.info(room_id),
             messages=messages[-20:],
@@ -130,8 +153,18 @@ class OriginRooms:
         return [one for one in new if one.sender == post.sender and one.content in said]
 
     async def messages(
-        self, room_id: str, after: int | None, before: int | None, limit: int, wait_s: float
+        self,
+        room_id: str,
+        after: int | None,
+        before: int | None,
+        limit: int,
+        wait_s: float,
+        *,
+        reader: str = "",
+        ack: int | None = None,
     ) -> wire.Page:
+        if reader and after is None and before is None:
+            after = self._read_to(room_id, reader, ack)
         deadline = time.monotonic() + wait_s
         pause_s = self._first_poll_s
         while True:
@@ -197,8 +230,7 @@ class OriginRooms:
                 content=one.get("content"),
                 timestamp=str(one.get("timestamp", "")),
             )
-        here = dict.fromkeys(one.sender for one in known.values())
-        here.update(self._joined.get(room_id, {}))
+        here = self._members(room_id, list(known.values()))
         return [
             one.model_copy(update={"wakes": [name for name in here if name != one.sender]})
             for one in known.values()

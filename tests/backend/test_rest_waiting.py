@@ -128,7 +128,7 @@ async def test_a_client_that_hangs_up_ends_its_wait_without_an_error(
     assert [one for one in caplog.records if one.levelno >= logging.ERROR] == []
 
 
-async def test_stopping_the_server_ends_all_waits_as_if_their_time_were_up(desk: Desk):
+async def test_stopping_the_server_ends_all_waits_and_refuses_new_ones_for_now(desk: Desk):
     id = (await desk.room())["roomId"]
 
     async def stop() -> None:
@@ -139,7 +139,8 @@ async def test_stopping_the_server_ends_all_waits_as_if_their_time_were_up(desk:
         later = await desk.http.get("/agent/updates", params={"rooms": f"{id}:0", "wait": 50})
 
     assert (page["status"], page["messages"], page["nextCursor"]) == (200, [], 0)
-    assert later.json()["rooms"] == []
+    assert (later.status_code, later.json()["code"]) == (503, "draining")
+    assert later.headers["Retry-After"] == "1"
 
 
 # ---- updates of many rooms ----------------------------------------------------------------------

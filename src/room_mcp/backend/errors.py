@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_S = 1
-PASSING = frozenset({"store_busy"})  # 503s that a retry soon may get past
+PASSING = frozenset({"store_busy", "draining"})  # 503s that a retry soon may get past
 
 
 class Kind(NamedTuple):
@@ -46,6 +46,7 @@ KINDS: Mapping[str, Kind] = {
     "internal": Kind(500, "Our mistake"),
     "store_unavailable": Kind(503, "The store cannot be used"),
     "store_busy": Kind(503, "The store is busy"),
+    "draining": Kind(503, "The server is stopping"),
     "outcome_unknown": Kind(504, "The outcome is unknown"),
 }
 

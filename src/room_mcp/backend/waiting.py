@@ -8,6 +8,8 @@ from typing import TypeVar
 
 from room_mcp.store.interface import Watch
 
+from .errors import HttpProblem
+
 T = TypeVar("T")
 
 
@@ -22,7 +24,7 @@ class Waits:
         return self._draining.is_set()
 
     def drain(self) -> None:
-        """End all waits now, and let no new one sleep; they answer as if their time were up."""
+        """End all waits now, as if their time were up; new ones are refused for now."""
         self._draining.set()
 
     async def until(
@@ -31,13 +33,19 @@ class Waits:
         """What `ready` answers, once it answers something; None when the time ran out first.
 
         The caller registered `watch` before, so that no change falls between reading and waiting.
+
+        Raises:
+            HttpProblem: The server stops; a wait that began before answers None instead.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
+        was_draining = self.draining
         while True:
             if (result := await ready()) is not None:
                 return result
             left = deadline - loop.time()
+            if left > 0 and was_draining:
+                raise HttpProblem("draining", "The server is stopping.", "Try again in a second.")
             if left <= 0 or self.draining:
                 return None
             await self._woken_or_draining(watch, left)

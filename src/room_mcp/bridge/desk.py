@@ -23,6 +23,7 @@ from .keyring import Keyring
 from .names import Names
 
 _TAKEN = ("name_taken", "name_protected")
+LATEST_ROOMS = 30
 MAX_RENAMES = 20
 
 
@@ -197,11 +198,23 @@ class Desk:
                 else []
             )
         else:
-            found = (await self.client.rooms(member=you, mine=True, read=self._read())).rooms
+            found = await self._embedded_rooms(you)
         mine = [room for room in found if room.unread is not None]
         self._rooms = {room.id: room.name for room in mine if room.lifecycle != "closed"}
         self._knows_rooms = True
         return mine
+
+    async def _embedded_rooms(self, you: str) -> list[wire.Room]:
+        """All open rooms, and the last that closed: who is in for long has many closed ones."""
+        read = self._read()
+        latest = await self.client.rooms(member=you, mine=True, limit=LATEST_ROOMS, read=read)
+        if len(latest.rooms) < LATEST_ROOMS:
+            return latest.rooms
+        still_open = await self.client.rooms(
+            member=you, mine=True, closed=False, limit=wire.MAX_LIMIT, read=read
+        )
+        rooms = {room.id: room for room in (*latest.rooms, *still_open.rooms)}
+        return list(rooms.values())
 
     async def row(self, room_id: str, you: str) -> wire.Room | None:
         """One room as this agent sees it, or None when it is gone."""

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import anyio
 from mcp.server.mcpserver import Context, MCPServer
@@ -22,6 +21,7 @@ from pydantic import ValidationError
 import room_mcp
 from room_mcp.addressing import AddressError, AmbiguousRoom, NoSuchRoom, short_ids
 from room_mcp.client import RoomsClient
+from room_mcp.connection import without_login
 from room_mcp.failures import BackendError, BackendRefused
 from room_mcp.plain import plain
 from room_mcp.settings import Settings
@@ -225,8 +225,7 @@ def build_server(
 def _where(settings: Settings) -> str:
     """The backend in words: without secrets, and without the name of whoever owns the machine."""
     if settings.url:
-        address = urlsplit(settings.url)
-        return urlunsplit(address._replace(netloc=address.netloc.rpartition("@")[2]))
+        return without_login(settings.url)
     with contextlib.suppress(ValueError, RuntimeError):
         return f"~/{Path(settings.store).relative_to(Path.home())} (embedded)"
     return f"{settings.store} (embedded)"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from room_mcp.rooms import Message
@@ -36,11 +37,16 @@ def message_row(room_no: int, message: Message) -> Row:
         message.sender_type,
         message.type,
         None if message.content is None else to_json(message.content),
-        to_json(message.to) if message.to else None,
+        _names(message.to),
         message.reply_to,
-        to_json(message.mentions) if message.mentions else None,
-        to_json(message.wakes) if message.wakes else None,
+        _names(message.mentions),
+        _names(message.wakes),
     )
+
+
+@lru_cache(maxsize=4_096)  # in a room the same few are woken again and again
+def _names(names: tuple[str, ...]) -> str | None:
+    return to_json(names) if names else None
 
 
 # The content is joined in as it stands, never parsed by SQLite: it comes back as it was sent.
