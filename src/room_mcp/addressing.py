@@ -53,12 +53,14 @@ async def resolve(client: RoomsClient, room: str) -> wire.Room:
     wanted = room.strip()
     if not wanted:
         raise NoSuchRoom("The room's name is empty.", "Say which room: its name or its id.")
-    if _is_id(wanted) or client.limits:
-        by_id = (await client.rooms(ids=[wanted])).rooms
-        if by_id:
-            return by_id[0]
+    asked_by_id = _is_id(wanted) or bool(client.limits)
+    if asked_by_id and (by_id := (await client.rooms(ids=[wanted])).rooms):
+        return by_id[0]
     listed = (await client.rooms(query=wanted, limit=LOOKED_THROUGH)).rooms
     fitting = _fitting(listed, wanted)
+    # A backend that turns out to be the origin's lists no rooms, and its ids have any form.
+    if not fitting and client.limits and not asked_by_id:
+        fitting = (await client.rooms(ids=[wanted])).rooms
     if len(fitting) == 1:
         return fitting[0]
     if fitting:

@@ -24,7 +24,7 @@ OPTIONS = {
     "export": ["ROOM", "--format", "md,jsonl", "--output"],
     "serve": ["--host", "--port", "--store", "8750", "127.0.0.1"],
     "install": ["HOST", "--agent", "--json"],
-    "demo": ["NAME"],
+    "demo": ["review"],
     "doctor": ["--json"],
     "version": [],
 }

@@ -1,4 +1,4 @@
-"""What a store promises about acts: order, numbers, refusals, idempotency keys."""
+"""What a store promises about acts: order, numbers, refusals, cancellation."""
 
 from __future__ import annotations
 
@@ -12,18 +12,15 @@ from store_talk import (
     closes,
     contents,
     joins,
-    key,
     leaves,
     new_room,
-    nothing,
     pauses,
     says,
 )
 
 from room_mcp.rooms import AuthorOf, Refusal, Room, Step
-from room_mcp.rooms.refusals import KeyReused, RoomClosed, RoomNotFound
+from room_mcp.rooms.refusals import RoomClosed, RoomNotFound
 from room_mcp.store.interface import Act, Done, Store
-from room_mcp.store.opening import open_store
 
 pytestmark = pytest.mark.anyio
 
@@ -269,228 +266,6 @@ async def test_a_batch_of_more_than_a_transaction_takes_is_done(store: Store):
 
 async def test_an_empty_batch_is_nothing(store: Store):
     assert await store.act_all(await new_room(store), []) == []
-
-
-# ---- idempotency keys ---------------------------------------------------------------------------
-
-
-async def test_a_key_stands_for_one_message(store: Store, other: Store):
-    room_id = await new_room(store)
-    first = await store.act(room_id, says("hello"), key=key())
-
-    again = await other.act(room_id, says("hello"), key=key())
-
-    assert again == Done(first.room, first.messages, replayed=True)
-    assert await contents(store, room_id) == ["hello"]
-
-
-async def test_a_replay_comes_with_the_room_as_it_is_now(store: Store):
-    room_id = await new_room(store)
-    await store.act(room_id, says("hello"), key=key())
-    await store.act(room_id, says("more"))
-
-    assert (await store.act(room_id, says("hello"), key=key())).room.last_seq == 2
-
-
-async def test_a_key_is_replayed_after_the_room_was_closed(store: Store):
-    room_id = await new_room(store)
-    first = await store.act(room_id, says("hello"), key=key())
-    await store.act(room_id, closes())
-
-    again = await store.act(room_id, says("hello"), key=key())
-
-    assert again.replayed
-    assert again.messages == first.messages
-
-
-async def test_a_key_is_replayed_after_the_store_was_opened_anew(store: Store, path):
-    room_id = await new_room(store)
-    first = await store.act(room_id, says("hello"), key=key())
-    await store.aclose()
-    again = open_store(path)
-    await again.open()
-
-    replay = await again.act(room_id, says("hello"), key=key())
-
-    assert replay.messages == first.messages
-    await again.aclose()
-
-
-async def test_one_key_sent_many_times_at_once_is_one_message(store: Store, other: Store):
-    room_id = await new_room(store)
-
-    dones = await asyncio.gather(
-        *(one.act(room_id, says("hello"), key=key()) for one in (store, other) * 20)
-    )
-
-    assert sum(not done.replayed for done in dones) == 1
-    assert len({done.messages for done in dones}) == 1
-    assert await contents(store, room_id) == ["hello"]
-
-
-async def test_a_key_for_another_message_is_refused(store: Store):
-    room_id = await new_room(store)
-    await store.act(room_id, says("hello"), key=key(fingerprint=b"one"))
-
-    with pytest.raises(KeyReused):
-        await store.act(room_id, says("bye"), key=key(fingerprint=b"two"))
-
-    assert await contents(store, room_id) == ["hello"]
-
-
-async def test_a_key_belongs_to_its_sender_however_the_name_is_spelt(store: Store):
-    room_id = await new_room(store)
-    await store.act(room_id, says("hello"), key=key(sender="ann"))
-
-    other_sender = await store.act(room_id, says("hello", "bob"), key=key(sender="bob"))
-    same_sender = await store.act(room_id, says("hello"), key=key(sender="ANN"))
-
-    assert not other_sender.replayed
-    assert same_sender.replayed
-
-
-async def test_a_key_belongs_to_its_room(store: Store):
-    one, two = await new_room(store), await new_room(store)
-    await store.act(one, says("hello"), key=key())
-
-    assert not (await store.act(two, says("hello"), key=key())).replayed
-
-
-async def test_a_key_of_a_refused_act_is_free(store: Store):
-    room_id = await new_room(store, "first")
-    with pytest.raises(Refusal):
-        await store.act(room_id, says("late", if_last_seq=0), key=key())
-
-    assert not (await store.act(room_id, says("now"), key=key(fingerprint=b"two"))).replayed
-
-
-async def test_keys_work_inside_a_batch(store: Store):
-    room_id = await new_room(store)
-
-    first, again, reused = await store.act_all(
-        room_id,
-        [
-            Act(says("hello"), key()),
-            Act(says("hello"), key()),
-            Act(says("bye"), key(fingerprint=b"two")),
-        ],
-    )
-
-    assert isinstance(first, Done)
-    assert isinstance(again, Done)
-    assert again.replayed
-    assert again.messages == first.messages
-    assert isinstance(reused, KeyReused)
-
-
-# ---- erasing and deleting -----------------------------------------------------------------------
-
-
-async def test_erasing_removes_texts_and_keeps_numbers_and_keys(store: Store, other: Store):
-    room_id = await new_room(store, "secret")
-    await store.act(room_id, says("hello"), key=key())
-
-    room = await store.erase(room_id, nothing)
-
-    assert (room.size_bytes, room.erasures, room.last_seq) == (0, 1, 2)
-    assert await other.room(room_id) == room
-    assert await contents(other, room_id) == [None, None]
-    assert await store.search("secret", room_ids=[room_id]) == []
-    assert (await other.act(room_id, says("hello"), key=key())).replayed
-
-
-async def test_erasing_applies_the_step_and_keeps_its_messages(store: Store):
-    room_id = await new_room(store, "secret")
-
-    room = await store.erase(room_id, says({"by": "ann"}, type="erased"))
-
-    assert room.last_seq == 2
-    assert await contents(store, room_id) == [None, {"by": "ann"}]
-
-
-async def test_erased_text_is_nowhere_in_the_files(store: Store, path):
-    room_id = await new_room(store, "xylophone-secret", "secret-xylophone " * 2_000)
-
-    await store.erase(room_id, nothing)
-
-    await store.aclose()
-    files = [path, path.with_name(path.name + "-wal")]
-    assert not any(b"xylophone" in file.read_bytes() for file in files if file.exists())
-
-
-async def test_erased_words_leave_a_large_index_too(store: Store, path):
-    await new_room(store)
-    room_id = await new_room(store)
-    words = [" ".join(f"w{n * m}" for m in range(1, 60)) for n in range(400)]
-    for start in range(0, 400, 50):
-        await store.act_all(room_id, [Act(says(text)) for text in words[start : start + 50]])
-    secret = await new_room(store, "xylophone-secret")
-    await store.act_all(room_id, [Act(says(text)) for text in words])
-
-    await store.erase(secret, nothing)
-
-    await store.aclose()
-    assert b"xylophone" not in path.read_bytes()
-
-
-async def test_erasing_may_be_refused(store: Store):
-    room_id = await new_room(store, "kept")
-    await store.act(room_id, closes())
-
-    with pytest.raises(RoomClosed):
-        await store.erase(room_id, says("no"))
-
-    assert (await contents(store, room_id))[0] == "kept"
-
-
-async def test_a_deleted_room_is_gone_for_everybody(store: Store, other: Store):
-    room_id = await new_room(store, "hello")
-    await other.room(room_id)
-
-    await store.delete(room_id, nothing)
-
-    for one in (store, other):
-        with pytest.raises(RoomNotFound):
-            await one.room(room_id)
-        with pytest.raises(RoomNotFound):
-            await one.read(room_id)
-        with pytest.raises(RoomNotFound):
-            await one.readings(room_id)
-        with pytest.raises(RoomNotFound):
-            await one.act(room_id, says("hello"))
-        with pytest.raises(RoomNotFound):
-            await one.delete(room_id, nothing)
-        assert await one.directory() == []
-        assert await one.search("hello", room_ids=[room_id]) == []
-        assert (await one.heads([room_id]))[room_id].room is None
-
-
-async def test_deleting_may_be_refused(store: Store):
-    room_id = await new_room(store)
-    await store.act(room_id, closes())
-
-    with pytest.raises(RoomClosed):
-        await store.delete(room_id, says("no"))
-
-    assert (await store.room(room_id)).id == room_id
-
-
-async def test_a_deleted_room_leaves_no_text_in_the_files(store: Store, path):
-    room_id = await new_room(
-        store,
-        "xylophone-secret",
-        "secret-xylophone " * 2_000,
-        name="zither-name",
-        purpose="harpsichord",
-    )
-
-    await store.delete(room_id, nothing)
-
-    await store.aclose()
-    text = b"".join(
-        file.read_bytes() for file in path.parent.iterdir() if not file.name.endswith("-shm")
-    )
-    assert not [word for word in (b"xylophone", b"zither", b"harpsichord") if word in text]
 
 
 # ---- giving up and being cancelled --------------------------------------------------------------

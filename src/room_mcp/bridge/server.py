@@ -68,14 +68,17 @@ class RoomServer(MCPServer[None]):
             log_level="WARNING",
         )
         self._desk = desk
+        self._listed: list[Tool] = []
         register(self, tools)
 
     async def list_tools(self) -> list[Tool]:
         """The tools; their schemas say no more than a model needs, and refuse the unknown."""
-        return [
-            tool.model_copy(update={"input_schema": _slim(tool.input_schema)})
-            for tool in await super().list_tools()
-        ]
+        if not self._listed:
+            self._listed = [
+                tool.model_copy(update={"input_schema": _slim(tool.input_schema)})
+                for tool in await super().list_tools()
+            ]
+        return self._listed
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[None, Any] | None = None
