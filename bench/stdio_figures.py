@@ -130,8 +130,9 @@ async def wake_up(env: dict[str, str]) -> None:
 
             async def hear() -> None:
                 nonlocal woken
-                await bob.call_tool("wait_for_messages", {"room": "wakes"})
+                heard = await bob.call_tool("wait_for_messages", {"room": "wakes"})
                 woken = time.perf_counter()
+                assert not heard.is_error, heard
 
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(hear)

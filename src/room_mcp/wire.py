@@ -193,6 +193,16 @@ class BatchDone(Answer):
     epoch: str
 
 
+class Expected(Answer):
+    """A question without answer, or work without result."""
+
+    seq: int
+    type: str
+    asker: str
+    of: list[str] = Field(description="Who owes it; empty means anybody.")
+    answer_type: str
+
+
 class Page(Answer):
     messages: list[Message]
     next_cursor: int = Field(description="Pass it as `after` to go on.")
@@ -200,8 +210,12 @@ class Page(Answer):
     has_more: bool
     closed: bool
     outcome: str | None = None
+    conclusion: str | None = None
     epoch: str
     limit: int
+    expected: list[Expected] = Field(
+        default=[], description="With `reader`: questions and work that wait for him."
+    )
     read_to: int | None = Field(
         default=None, description="With `reader`: what he has read for sure."
     )
@@ -230,16 +244,6 @@ class Member(Answer):
     waiting: bool = Field(default=False, description="Whether he sits in a wait right now.")
     seen_at: str | None = Field(default=None, description="When he last called; null if not known.")
     read_to: int | None = None
-
-
-class Expected(Answer):
-    """A question without answer, or work without result."""
-
-    seq: int
-    type: str
-    asker: str
-    of: list[str] = Field(description="Who owes it; empty means anybody.")
-    answer_type: str
 
 
 class Closing(Answer):

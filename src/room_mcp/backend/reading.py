@@ -100,7 +100,7 @@ class Reader:
                 after = reading.read_to
         page = await self._page_or_wait(room, member, replace(query, after=after))
         room = await self._store.room(room_id)
-        answer = self._answer(room, page, query, after, reading)
+        answer = self._answer(room, member, page, query, after, reading)
 
         async def complete() -> None:
             contiguous = query.before is None and not query.is_filtered
@@ -251,6 +251,7 @@ class Reader:
     def _answer(
         self,
         room: Room,
+        member: Member | None,
         page: Page,
         query: PageQuery,
         after: int | None,
@@ -265,8 +266,10 @@ class Reader:
             has_more=page.has_more or (after is not None and (reached or 0) < room.last_seq),
             closed=room.lifecycle == "closed",
             outcome=room.closing.outcome if room.closing else None,
+            conclusion=room.closing.conclusion if room.closing else None,
             epoch=answers.epoch(self._store.epoch, room),
             limit=query.limit,
+            expected=answers.expected(room.expected_of(member.name)) if member else [],
             read_to=reading.read_to if reading else None,
             shown_to=reading.shown_to if reading else None,
         )

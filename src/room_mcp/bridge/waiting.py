@@ -13,6 +13,7 @@ from typing import Any
 from mcp.server.mcpserver import Context
 
 from room_mcp import wire
+from room_mcp.failures import BackendRefused
 from room_mcp.plain import plain
 
 from . import replies
@@ -58,7 +59,12 @@ class Waiter:
                 return self._nowhere(rows, room_id)
             for row in known:
                 await self._desk.acknowledge(row, you)
-            woken = await self._slept(you, known, deadline, signs)
+            if len(known) > 1:
+                woken = await self._slept(you, known, deadline, signs)
+                continue
+            woken, page = await self._slept_in(known[0], you, deadline, signs)
+            if page is not None:
+                return self._told(known[0], page, self._of_others(known[0], page, you), you)
 
     async def _rows(self, room_id: str | None, you: str) -> list[wire.Room]:
         if room_id is None:
@@ -77,12 +83,46 @@ class Waiter:
                 cursors, wait_s=min(left, signs.next_in_s()), reader=you, key=key
             )
             for update in updates.rooms:
-                if _wakes(update, you):
+                if update.lifecycle is None or _wakes(update.messages, you):
                     return True
                 newest = update.messages[-1].seq if update.messages else update.last_seq
                 cursors[update.room_id] = newest
             await signs.give()
         return False
+
+    async def _slept_in(
+        self, row: wire.Room, you: str, deadline: float, signs: _Signs
+    ) -> tuple[bool, wire.Page | None]:
+        """Sleep in the only room there is.
+
+        Returns:
+            Whether something woke; and the page of it, when that is all there is to tell.
+        """
+        cursor = row.last_seq
+        piled_up = False
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                page = await self._desk.client.messages(
+                    row.id,
+                    after=cursor,
+                    reader=you,
+                    ack=self._desk.ack(row.id),
+                    wait_s=min(left, signs.next_in_s()),
+                    limit=PAGE,
+                    key=self._desk.key(row.id),
+                )
+            except BackendRefused as error:
+                if error.code != "room_not_found":
+                    raise
+                return True, None  # deleted, as a look at the rooms will show
+            if _wakes(page.messages, you):
+                return True, None if piled_up else page
+            if page.closed:
+                return True, None
+            piled_up = piled_up or bool(page.messages)
+            cursor = page.next_cursor
+            await signs.give()
+        return False, None
 
     async def _delivered(self, rows: Sequence[wire.Room], you: str) -> list[str]:
         """The unread messages of these rooms, as many as fit; the rest stays unread."""
@@ -101,14 +141,24 @@ class Waiter:
 
     async def _delivered_of(self, row: wire.Room, you: str, max_tokens: int) -> list[str]:
         page, others = await self._unread_page(row, you)
-        if not others:
-            return []
+        return self._told(row, page, others, you, max_tokens) if others else []
+
+    def _told(
+        self,
+        row: wire.Room,
+        page: wire.Page,
+        others: Sequence[wire.Message],
+        you: str,
+        max_tokens: int = replies.MAX_REPLY_TOKENS,
+    ) -> list[str]:
+        """A page as lines, as many messages as fit; those count as shown."""
+        row = _as_of(row, page)
         tried = self._desk.tried(row.id, page.shown_to or 0)
         all_lines = [replies.line(one, you, again=one.seq <= tried) for one in others]
         count = replies.fitting(all_lines, max_tokens)
         cursor = page.messages[-1].seq if count == len(others) else others[count - 1].seq
         self._desk.show(row.id, cursor)
-        left = max(0, (row.unread or 0) - count)
+        left = max(row.unread or 0, len(others)) - count
         lines = [
             replies.cut(line, max_tokens, row.name, one.seq)
             for one, line in zip(others[:count], all_lines, strict=False)
@@ -130,18 +180,20 @@ class Waiter:
         """The first unread page that holds something new of others, and that; else the last."""
         key = self._desk.key(row.id)
         ack = self._desk.ack(row.id)
-        seen = self._desk.seen(row.id)
         after = None
         while True:
             page = await self._desk.client.messages(
                 row.id, after=after, reader=you, ack=ack, limit=PAGE, key=key
             )
-            others = [
-                one for one in page.messages if one.seq > seen and not same_name(one.sender, you)
-            ]
+            others = self._of_others(row, page, you)
             if others or not page.has_more:
                 return page, others
             after = page.next_cursor
+
+    def _of_others(self, row: wire.Room, page: wire.Page, you: str) -> list[wire.Message]:
+        """What the page holds that others said and that this call's agent has not seen."""
+        seen = self._desk.seen(row.id)
+        return [one for one in page.messages if one.seq > seen and not same_name(one.sender, you)]
 
     def _nowhere(self, rows: Sequence[wire.Room], room_id: str | None) -> list[str]:
         if room_id is not None and rows:
@@ -181,14 +233,20 @@ class _Signs:
             await self._ctx.report_progress(now - self._began, self._limit_s, "waiting")
 
 
-def _wakes(update: wire.Update, you: str) -> bool:
+def _wakes(news: Sequence[wire.Message], you: str) -> bool:
     """Whether the news end the wait: a message for this agent, or a change of the room."""
-    if update.lifecycle is None:
-        return True
     return any(
         one.sender_type == "system" or any(same_name(name, you) for name in one.wakes)
-        for one in update.messages
+        for one in news
     )
+
+
+def _as_of(row: wire.Room, page: wire.Page) -> wire.Room:
+    """The row, with what has changed since it was read."""
+    if page.closed:
+        ending = {"lifecycle": "closed", "outcome": page.outcome, "conclusion": page.conclusion}
+        return row.model_copy(update={**ending, "expected": []})
+    return row.model_copy(update={"expected": page.expected})
 
 
 def _footer(row: wire.Room, cursor: int) -> str:
