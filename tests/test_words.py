@@ -18,10 +18,16 @@ def test_the_quiet_types_of_the_wire_are_those_that_wake_nobody():
     assert quiet == wire.QUIET_TYPES
 
 
-class NeverWoken:
+class OnlyWokenFromOutside:
+    def __init__(self) -> None:
+        self._woken = asyncio.Event()
+
     async def wait(self, timeout_s: float) -> bool:
-        await asyncio.Event().wait()
+        await self._woken.wait()
         return True
+
+    def wake(self) -> None:
+        self._woken.set()
 
 
 @pytest.mark.asyncio
@@ -29,10 +35,10 @@ async def test_draining_ends_a_wait_that_nothing_else_would_end():
     waits = Waits()
 
     async def nothing() -> None:
-        waits.drain()
+        asyncio.get_running_loop().call_soon(waits.drain)
 
     async with asyncio.timeout(5):
-        found = await waits.until(nothing, NeverWoken(), timeout_s=3600)
+        found = await waits.until(nothing, OnlyWokenFromOutside(), timeout_s=3600)
 
     assert found is None
     assert waits.draining

@@ -16,7 +16,7 @@ import room_mcp
 from room_mcp import wire
 from room_mcp.rooms import Proof
 
-from .callers import owner_proof_of, proof_of
+from .callers import TRUSTED, owner_proof_of, proof_of
 from .errors import HttpProblem
 from .finding import Finder
 from .following import Follower
@@ -60,6 +60,9 @@ class ClientGone(Exception):
 
 async def while_connected(request: Request, work: Awaitable[T]) -> T:
     """Do the work, and drop it with `ClientGone` when the client goes away."""
+
+    if request.scope.get(TRUSTED):
+        return await work  # a caller of this process cancels instead of hanging up
 
     async def gone() -> None:
         while (await request.receive())["type"] != "http.disconnect":
@@ -188,7 +191,8 @@ async def _completing(
     request: Request, response: Response, complete: Callable[[], Awaitable[None]]
 ) -> Response:
     """The response, which completes by leaving; for a client that is gone it never does."""
-    if not await request.is_disconnected():
+    # A caller of this process never hangs up, and asking for it takes 0.1 ms.
+    if request.scope.get(TRUSTED) or not await request.is_disconnected():
         response.background = BackgroundTask(complete)
     return response
 

@@ -17,15 +17,14 @@ class Waits:
     """All waits of one backend; `drain` ends them early when the server stops."""
 
     def __init__(self) -> None:
-        self._draining = asyncio.Event()
-
-    @property
-    def draining(self) -> bool:
-        return self._draining.is_set()
+        self._sleeping: set[Watch] = set()
+        self.draining = False
 
     def drain(self) -> None:
         """End all waits now, as if their time were up; new ones are refused for now."""
-        self._draining.set()
+        self.draining = True
+        for watch in self._sleeping:
+            watch.wake()
 
     async def until(
         self, ready: Callable[[], Awaitable[T | None]], watch: Watch, timeout_s: float
@@ -48,16 +47,8 @@ class Waits:
                 raise HttpProblem("draining", "The server is stopping.", "Try again in a second.")
             if left <= 0 or self.draining:
                 return None
-            await self._woken_or_draining(watch, left)
-
-    async def _woken_or_draining(self, watch: Watch, timeout_s: float) -> None:
-        waits = (
-            asyncio.ensure_future(watch.wait(timeout_s)),
-            asyncio.ensure_future(self._draining.wait()),
-        )
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
+            self._sleeping.add(watch)
+            try:
+                await watch.wait(left)
+            finally:
+                self._sleeping.discard(watch)

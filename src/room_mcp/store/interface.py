@@ -118,6 +118,10 @@ class Watch(Protocol):
         """True after a change (since the last `wait`), False when the time ran out."""
         ...
 
+    def wake(self) -> None:
+        """End the wait from outside, as a change would."""
+        ...
+
 
 class Store(Protocol):
     @property
