@@ -20,6 +20,7 @@ from .replies import call, quoted, same_name
 from .waiting import PROGRESS_EVERY_S, Waiter
 
 HISTORY_PAGE = 200
+LEAST_LINE_TOKENS = 4  # of a message; more messages than fit need not be fetched
 
 AnyContext = Context[Any, Any]
 Room = Annotated[str, Field(description="Name, id or beginning of an id")]
@@ -274,7 +275,7 @@ class Tools:
             room_id,
             before=before or None,
             after=after if after and not before else None,
-            limit=HISTORY_PAGE,
+            limit=min(HISTORY_PAGE, max_tokens // LEAST_LINE_TOKENS + 1),
         )
         row = await self._desk.row(room_id, you)
         if row is None:

@@ -1,0 +1,7 @@
+"""All figures, one after the other."""
+
+import subprocess
+import sys
+
+for script in ("bench.stdio_figures", "bench.store_act"):
+    subprocess.run([sys.executable, "-m", script], check=True)
