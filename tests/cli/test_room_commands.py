@@ -215,8 +215,8 @@ def test_every_answer_for_scripts_is_one_json_object_in_the_words_of_the_wire(sh
         ["conclusion", "created"],
         ["closed", "content"],
         ["directory", "nextCursor"],
-        ["closed", "epoch"],
-        ["closed", "epoch"],
+        ["closed", "conclusion"],
+        ["closed", "conclusion"],
         ["hits"],
         ["access", "closing"],
     ]
