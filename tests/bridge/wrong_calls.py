@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from house import Agent, House
 
 LONG = "x" * 10_000
+NESTED: dict[str, object] = {}
+for _ in range(70):
+    NESTED = {"a": NESTED}
 DEEP = '{"a":' * 5_000 + "1" + "}" * 5_000
 
 
@@ -157,6 +161,8 @@ MESSAGES = [
     sends("content as a number", {"content": 42}, "Sent #2 to bob."),
     sends("JSON too deep to read is text", {"content": DEEP}, "Sent #2"),
     sends("body too deep to read", {"body": DEEP}, "body has to be a JSON object", refused=True),
+    sends("a body of 70 levels", {"body": NESTED}, "body is nested deeper than 64", refused=True),
+    sends("70 levels as text", {"content": json.dumps(NESTED)}, "Sent #2"),
     sends("a number that JSON has not", {"content": '{"a": NaN}'}, "Sent #2"),
     sends("NUL", {"content": "a\x00b"}, "content holds NUL", "Leave it out", refused=True),
     sends("half a character", {"content": "a\ud83d"}, "half of a character", refused=True),

@@ -47,6 +47,9 @@ _SHOWN_CHARS = 60  # of an argument that a corrected call repeats
 _EXAMPLES: Mapping[str, str] = {"room": "api-review", "name": "api-review", "query": "token"}
 
 
+MAX_DEPTH = 64  # as the backend has it
+
+
 class WrongArguments(Exception):
     """A call that cannot be understood; the text says what to write instead."""
 
@@ -76,6 +79,10 @@ def understood(
         if value is None:
             continue  # some hosts send null for what the model left out
         _must_be_text(tool, name, value)
+        if _is_deep(value):
+            raise WrongArguments(
+                f"{tool}: {name} is nested deeper than {MAX_DEPTH} levels. Send a flatter one."
+            )
         found[ours] = _value(ours, value)
     return found
 
@@ -104,6 +111,22 @@ def _texts_in(value: Any) -> Iterator[str]:
             stack += [*members, *members.values()]
         elif isinstance(one, list):
             stack += cast("list[Any]", one)
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether a JSON value has more levels than the backend keeps."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        inner: list[Any] = []
+        for one in level:
+            if isinstance(one, dict):
+                inner += cast("dict[str, Any]", one).values()
+            elif isinstance(one, list):
+                inner += cast("list[Any]", one)
+        if not inner:
+            return False
+        level = inner
+    return True
 
 
 def no_such_tool(name: str, known: Sequence[str]) -> str:
@@ -142,11 +165,12 @@ def _value(name: str, value: Any) -> Any:
 
 
 def json_in(text: str) -> Any:
-    """The JSON value that came as a string; the string itself when it holds none."""
+    """The JSON value that came as a string; the string itself when it holds none, or a deep one."""
     try:
-        return json.loads(text)
+        found = json.loads(text)
     except (ValueError, RecursionError):
         return text
+    return text if _is_deep(found) else found
 
 
 def _names(value: Any) -> Any:

@@ -278,7 +278,8 @@ class Room:
         if self.closing is None:
             return
         end = self.closing
-        said = f' It concluded: "{end.conclusion}".' if end.conclusion else ""
+        stop = "" if end.conclusion.endswith((".", "!", "?")) else "."
+        said = f' It concluded: "{end.conclusion}"{stop}' if end.conclusion else ""
         raise RoomClosed(
             f"This room is closed: {end.outcome}, by {end.by} (#{end.seq}).{said}",
             outcome=end.outcome,
