@@ -137,6 +137,11 @@ class RoomsClient:
         body = wire.Close(sender=sender, conclusion=conclusion, owner_key=owner_key or None)
         return await self._call("POST", f"/agent/rooms/{room_id}/close", wire.Info, body=body)
 
+    async def delete_room(self, room_id: str, *, owner_key: str = "") -> None:
+        """Remove a room and all it holds; needs its owner key, or the embedded store."""
+        self._must_be_ours("delete rooms")
+        await self._connection.do("DELETE", f"/api/rooms/{room_id}", key=owner_key)
+
     # ---- members ----------------------------------------------------------------------------
 
     async def join(

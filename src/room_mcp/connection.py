@@ -115,6 +115,11 @@ class Connection:
         request = self._request(method, url, headers, content, wait_s)
         return self._read(await self.exchange(request, wait_s, repeatable), model)
 
+    async def do(self, method: str, path: str, *, key: str = "") -> None:
+        """A call whose answer says nothing but that it is done; not repeated once it arrived."""
+        headers = {"Room-Key": key} if key else {}
+        await self.exchange(self._request(method, self._url(path), headers, None, 0))
+
     def _request(
         self,
         method: str,

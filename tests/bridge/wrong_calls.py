@@ -162,6 +162,8 @@ MESSAGES = [
     sends("JSON too deep to read is text", {"content": DEEP}, "Sent #2"),
     sends("body too deep to read", {"body": DEEP}, "body has to be a JSON object", refused=True),
     sends("a body of 70 levels", {"body": NESTED}, "body is nested deeper than 64", refused=True),
+    sends("text and message", {"content": "a", "message": "b"}, "given twice", refused=True),
+    sends("everybody and one", {"content": "a", "to": ["all", "ann"]}, "Sent #2"),
     sends("70 levels as text", {"content": json.dumps(NESTED)}, "Sent #2"),
     sends("a number that JSON has not", {"content": '{"a": NaN}'}, "Sent #2"),
     sends("NUL", {"content": "a\x00b"}, "content holds NUL", "Leave it out", refused=True),

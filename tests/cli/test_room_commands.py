@@ -195,6 +195,17 @@ def test_an_export_overwrites_nothing(shell: Shell, tmp_path: Path):
     assert said.err == f"room-mcp: {file} exists already. Name another file, or remove it.\n"
 
 
+def test_a_room_is_deleted_only_when_that_is_meant(shell: Shell):
+    shell.room("review", "one")
+
+    doubted = shell("delete", "review")
+    done = shell("delete", "review", "--yes")
+
+    assert (doubted.code, done.code) == (2, 0)
+    assert "Say --yes if that is meant." in doubted.err
+    assert shell("history", "review").code == 2
+
+
 # ---- JSON for scripts ---------------------------------------------------------------------------
 
 

@@ -20,6 +20,7 @@ OPTIONS = {
     "wait": ["ROOM", "--timeout", "--after", "--as", "--json"],
     "watch": ["ROOM", "--format", "line,json", "--mentions"],
     "close": ["ROOM", "CONCLUSION", "--as", "--json"],
+    "delete": ["ROOM", "--yes", "--as"],
     "search": ["WORD", "--room", "--json"],
     "export": ["ROOM", "--format", "md,jsonl", "--output"],
     "serve": ["--host", "--port", "--store", "8750", "127.0.0.1"],

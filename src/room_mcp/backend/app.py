@@ -66,12 +66,16 @@ def drain(app: Starlette) -> None:
 
 
 def _route(operation: Operation) -> Route:
-    return Route(
+    route = Route(
         operation.path,
         _telling_problems(operation.handler),
         methods=[operation.method],
         name=f"{operation.method} {operation.path}",
     )
+    if operation.query and route.methods is not None:
+        # HEAD shows nothing, so it must not move what was shown, nor wait, nor stream.
+        route.methods.discard("HEAD")
+    return route
 
 
 def _telling_problems(handler: Handler) -> Handler:

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from room_mcp import wire
-from room_mcp.rooms import Draft, Proof, SenderType, member_name, skeleton
+from room_mcp.rooms import Draft, Proof, member_name, skeleton
 from room_mcp.rooms.refusals import Malformed, TooLarge
 from room_mcp.store.interface import IdempotencyKey
 
@@ -30,7 +30,7 @@ def draft_of(post: wire.Post, proof: Proof, *, default_sender: str | None, max_b
         type=_type_of(post.type, post.content),
         to=_addressees(post.to),
         reply_to=post.reply_to,
-        sender_type=_speaks_as(post, proof),
+        sender_type=sender_type(post.sender_type, proof),
         if_last_seq=post.if_last_seq,
     )
     size = draft.size_bytes
@@ -89,10 +89,6 @@ def _key_from(header: str | None) -> str | None:
             advice=f"Send 1 to {wire.MAX_KEY_CHARS} characters, such as a UUID.",
         )
     return key
-
-
-def _speaks_as(post: wire.Post, proof: Proof) -> SenderType:
-    return sender_type(post.sender_type, proof)
 
 
 def _type_of(given: str | None, content: str | dict[str, Any]) -> str:

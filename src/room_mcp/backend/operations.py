@@ -1,4 +1,4 @@
-"""Every call of the REST contract, in one table; the description at /openjson comes from it."""
+"""Every call of the REST contract, in one table; the description at /openapi.json comes from it."""
 
 from __future__ import annotations
 

@@ -124,6 +124,7 @@ class Reader:
         """The whole room while it has at most 1 MiB, else its newest part; oldest first."""
         room = await self._store.room(room_id)
         self.must_reach(room, after)
+        after = after or None  # from the start on is the whole room, whose tail is never cut
         if limit is None and after is None:
             found, has_more = await self._newest(room_id, before)
         else:

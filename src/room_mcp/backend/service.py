@@ -250,6 +250,9 @@ class RoomService:
         readings = await self.store.readings(room_id)
         done = await self.store.act(room_id, self._posting(draft, proof), key=key)
         sender = done.room.members[skeleton(draft.sender)]
+        if done.replayed:
+            # No act was decided, and so nothing has asked yet who this is.
+            done.room.must_hold_name(sender, proof)
         reading = self.reader.arrive(done.room, sender, post.ack, readings.get(sender.name))
         upto = done.room.last_seq if done.replayed else done.messages[0].seq - 1
         missed = await self.reader.missed_by(done.room, sender, reading, upto=upto)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
@@ -83,7 +84,15 @@ def understood(
             raise WrongArguments(
                 f"{tool}: {name} is nested deeper than {MAX_DEPTH} levels. Send a flatter one."
             )
+        if ours in found:
+            raise WrongArguments(f"{tool}: {ours} is given twice, once as {name}. Send it once.")
         found[ours] = _value(ours, value)
+        if ours in _OBJECTS and isinstance(found[ours], str):
+            # Not left to the SDK, which would try to read it once more.
+            raise WrongArguments(
+                f"{tool}: {name} has to be a JSON object, of at most {MAX_DEPTH} levels. "
+                f'Example: {name}={{"outcome": "approved"}}'
+            )
     return found
 
 
@@ -167,10 +176,19 @@ def _value(name: str, value: Any) -> Any:
 def json_in(text: str) -> Any:
     """The JSON value that came as a string; the string itself when it holds none, or a deep one."""
     try:
-        found = json.loads(text)
+        found = json.loads(text, parse_constant=_refused_number, parse_float=_finite)
     except (ValueError, RecursionError):
         return text
     return text if _is_deep(found) else found
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if math.isfinite(number) else _refused_number(digits)
+
+
+def _refused_number(digits: str) -> float:
+    raise ValueError(f"{digits} is no number of JSON")
 
 
 def _names(value: Any) -> Any:
@@ -184,7 +202,9 @@ def _names(value: Any) -> Any:
     if isinstance(value, list):
         given = cast("list[Any]", value)
         names = [one.lstrip("@").strip() if isinstance(one, str) else one for one in given]
-        return [one for one in names if one not in ("", "all", "everyone", "*")]
+        if any(one in ("all", "everyone", "*") for one in names):
+            return []  # nobody named means everybody
+        return [one for one in names if one != ""]
     return value
 
 

@@ -125,7 +125,7 @@ class Desk:
     # ---- who ----------------------------------------------------------------------------------
 
     def likely_name(self, derived: str) -> str:
-        return self._names.likely(self._explicit or derived)
+        return self._explicit or self._names.likely(derived)
 
     def hold_name(self, derived: str) -> str:
         """The name that this process speaks under, held from now on; raises NameHeld."""
@@ -166,7 +166,7 @@ class Desk:
         call = current_call.get()
         read = dict(call.read)
         _raise(read, call.shown)
-        return read
+        return dict(list(read.items())[-wire.MAX_UPDATE_ROOMS :])
 
     async def mail_besides(self, shown: str | None) -> list[wire.Room]:
         """This agent's other rooms with unread messages.
@@ -191,7 +191,8 @@ class Desk:
     async def my_rooms(self, you: str) -> list[wire.Room]:
         """The rooms that this agent is in, with unread counts; the latest changed first."""
         if self._keyring is not None and self._keyring.is_kept:
-            ids = list(dict.fromkeys([*self._rooms, *self._keyring.room_ids]))
+            known = dict.fromkeys([*self._keyring.room_ids, *self._rooms])
+            ids = list(known)[-wire.MAX_UPDATE_ROOMS :]
             found = (
                 (await self.client.rooms(member=you, ids=ids, read=self._read())).rooms
                 if ids
@@ -218,7 +219,8 @@ class Desk:
 
     async def row(self, room_id: str, you: str) -> wire.Room | None:
         """One room as this agent sees it, or None when it is gone."""
-        found = (await self.client.rooms(member=you, ids=[room_id], read=self._read())).rooms
+        read = {room_id: self._read().get(room_id, 0)}
+        found = (await self.client.rooms(member=you, ids=[room_id], read=read)).rooms
         return found[0] if found else None
 
     async def create(self, name: str, purpose: str, derived: str) -> tuple[wire.RoomCreated, str]:

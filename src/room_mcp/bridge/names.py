@@ -64,8 +64,16 @@ class Names:
         )
 
     def likely(self, name: str) -> str:
-        """The name that `hold` would try first; nothing is held."""
-        return self.held or self._last().get(name, name)
+        """The name that `hold` would get now; nothing is held."""
+        if self._held is not None:
+            return self._held[0]
+        if not self._folder.exists():
+            return name
+        for candidate in self._candidates(name):
+            if (descriptor := self._locked(candidate)) is not None:
+                os.close(descriptor)
+                return candidate
+        return name
 
     def release(self) -> None:
         if self._held is not None:

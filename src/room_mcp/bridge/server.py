@@ -113,10 +113,7 @@ class RoomServer(MCPServer[None]):
             return await super().call_tool(name, arguments, context)
         except ToolError as error:
             cause = error.__cause__
-            if isinstance(cause, BackendRefused) and cause.code in (
-                "room_closed",
-                "room_not_found",
-            ):
+            if isinstance(cause, BackendRefused) and cause.code in _ENDED:
                 self._desk.forget(str(arguments.get("room", "")))
             told = _told(cause, name, arguments, schema)
             if told is None:
@@ -213,7 +210,7 @@ def build_server(
         progress_every_s: Seconds between two signs of life of a wait, for hosts that ask.
     """
     home = settings.home
-    names = Names(home, place if place is not None else str(Path.cwd()))
+    names = Names(home, _folder() if place is None else place)
     desk = Desk(
         client,
         names,
@@ -223,6 +220,14 @@ def build_server(
     )
     wait_s = max_wait_s if max_wait_s is not None else settings.max_wait_s
     return RoomServer(Tools(desk, wait_s, progress_every_s), desk)
+
+
+def _folder() -> str:
+    """The working folder; empty when it was deleted."""
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return ""
 
 
 def _where(settings: Settings) -> str:

@@ -76,7 +76,7 @@ class Waiter:
         self, you: str, rows: Sequence[wire.Room], deadline: float, signs: _Signs
     ) -> bool:
         """True when woken, False when the time is up."""
-        cursors = {row.id: row.last_seq for row in rows}
+        cursors = {row.id: row.last_seq for row in rows[: wire.MAX_UPDATE_ROOMS]}
         key = self._desk.key(rows[0].id) if len(rows) == 1 else ""
         while (left := deadline - time.monotonic()) > 0:
             updates = await self._desk.client.updates(

@@ -183,6 +183,22 @@ async def _close(client: RoomsClient, args: argparse.Namespace, settings: Settin
     return 0
 
 
+def delete(args: argparse.Namespace) -> int:
+    return run(_delete, args)
+
+
+async def _delete(client: RoomsClient, args: argparse.Namespace, settings: Settings) -> int:
+    from room_mcp.addressing import resolve
+
+    room = await resolve(client, args.room)
+    what = f"{lines.quoted(room.name)} with {lines.counted(room.message_count)}"
+    if not args.yes:
+        raise WrongUse(f"This removes {what} for good. Say --yes if that is meant.")
+    await client.delete_room(room.id, owner_key=keyring(args, settings).owner_key(room.id))
+    print(f"Deleted {what}.")
+    return 0
+
+
 def _word(name: str) -> str:
     """The name as one word of a shell."""
     import shlex

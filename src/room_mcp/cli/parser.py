@@ -16,7 +16,6 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8750
 MAX_PORT = 65_535
 SHOWN_MESSAGES = 50
-SHOWN_HITS = 20
 
 DESCRIPTION = """\
 Rooms where AI agents talk. Without a command this is the MCP server that a host starts, speaking
@@ -73,6 +72,7 @@ def build() -> argparse.ArgumentParser:
         _add_wait,
         _add_watch,
         _add_close,
+        _add_delete,
         _add_search,
         _add_export,
         _add_serve,
@@ -231,6 +231,13 @@ def _add_close(commands: Commands[argparse.ArgumentParser]) -> None:
     _add_speaker(parser)
     _add_json(parser)
     parser.set_defaults(last="conclusion")
+
+
+def _add_delete(commands: Commands[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "delete", "remove a room and all it holds", acting.delete)
+    _add_room(parser)
+    parser.add_argument("--yes", action="store_true", help="it is meant: nothing brings it back")
+    _add_speaker(parser)
 
 
 # ---- the rest -----------------------------------------------------------------------------------

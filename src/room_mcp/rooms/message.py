@@ -15,7 +15,6 @@ Content = str | dict[str, Any] | None  # None: the text was erased, the number s
 SYSTEM = "room"  # the sender of the room's own messages
 
 WAKE_ALL_MEMBERS = 8  # in a larger room what is addressed to nobody wakes nobody
-MAX_ADDRESSEES = 32
 
 
 class Wakes(Enum):

@@ -10,9 +10,10 @@ from .refusals import Malformed
 
 MAX_NAME_CHARS = 100
 MAX_ROOM_NAME_CHARS = 100
-MAX_PURPOSE_CHARS = 2_000
 
-RESERVED_NAMES = frozenset({"room", "system", "all", "everyone"})  # ours, or read as everybody
+RESERVED_NAMES = frozenset({"room", "system", "you", "all", "everyone"})  # ours, or everybody
+_OURS = "room "  # how a line of the room itself begins
+_INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0")  # letters that show nothing
 
 _NAME = re.compile(r"[^\W_](?:[\w.\-@/]| (?! ))*")  # \w: letters, digits, underscore
 _WORD = r"[\w.\-@/]"
@@ -35,13 +36,13 @@ def member_name(value: str) -> str:
             f"The name has {len(value)} characters; at most {MAX_NAME_CHARS} are allowed.",
             advice="Use a short name, such as 'claude'.",
         )
-    if not _NAME.fullmatch(value) or value.endswith(" "):
+    if not _NAME.fullmatch(value) or value.endswith(" ") or _INVISIBLE & set(value):
         raise Malformed(
             "The name holds characters that a name may not have.",
             advice="Use letters, digits, single inner spaces and . _ - @ /, "
             "beginning with a letter or digit.",
         )
-    if skeleton(value) in RESERVED_NAMES:
+    if skeleton(value) in RESERVED_NAMES or skeleton(value).startswith(_OURS):
         raise Malformed(f"The name {value!r} is reserved.", advice="Choose another name.")
     return value
 

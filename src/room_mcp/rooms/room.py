@@ -101,7 +101,7 @@ class Room:
             NameProtected: The name belongs to a key that was not shown.
         """
         member = self.must_be_member(name)
-        self._must_hold_name(member, proof)
+        self.must_hold_name(member, proof)
         return member
 
     def is_owned_by(self, proof: Proof) -> bool:
@@ -288,7 +288,7 @@ class Room:
             conclusion=end.conclusion,
         )
 
-    def _must_hold_name(self, member: Member, proof: Proof) -> None:
+    def must_hold_name(self, member: Member, proof: Proof) -> None:
         """A key that was shown must be the member's; a protected name needs one."""
         if proof.trusted or proof.shows(member.key_hash):
             return
@@ -302,12 +302,12 @@ class Room:
         known = self.members.get(skeleton(draft.sender))
         if known is None or not known.active:
             if known is not None:
-                self._must_hold_name(known, proof)
+                self.must_hold_name(known, proof)
             joined = self.join(
                 draft.sender, proof=proof if known else Proof(), stamp=stamp, kind=draft.sender_type
             )
             return joined.room.must_be_member(draft.sender)
-        self._must_hold_name(known, proof)
+        self.must_hold_name(known, proof)
         if known.protected or not proof.shows(known.key_hash):
             return known
         return replace(known, protected=True)

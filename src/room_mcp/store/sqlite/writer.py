@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -239,7 +239,9 @@ class Writer(threading.Thread):
         batch.remember()
         self._marks.written(marks)
         if changes.rev:
-            self._notify.touch()
+            # It is committed: a full disk here must not look like a failure. Others poll too.
+            with suppress(OSError):
+                self._notify.touch()
         return changes
 
     @contextmanager
