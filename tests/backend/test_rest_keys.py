@@ -206,3 +206,18 @@ async def test_a_deleted_room_is_gone_for_everybody(desk: Desk):
     assert (without.status_code, deleted.status_code) == (403, 204)
     assert {one.status_code for one in after} == {404}
     assert listed == []
+
+
+async def test_a_replay_of_a_protected_name_needs_its_key_too(desk: Desk):
+    id = (await desk.room())["roomId"]
+    key = (await desk.join(id, "alice", protect=True))["agentKey"]
+    said = {"sender": "alice", "content": "hello", "idempotencyKey": "1"}
+    path = f"/agent/rooms/{id}/messages"
+    await desk.http.post(path, json=said, headers={"Room-Key": key})
+    await desk.say(id, "bob", "unread")
+
+    stolen = await desk.http.post(path, json={**said, "ack": 2})
+    page = await desk.http.get(path, params={"reader": "alice"}, headers={"Room-Key": key})
+
+    assert must_be_problem(stolen)["code"] == "name_protected"
+    assert [one["content"] for one in page.json()["messages"]] == ["unread"]

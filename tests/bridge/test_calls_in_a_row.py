@@ -6,6 +6,8 @@ import pytest
 from house import House
 from wrong_calls import WAITS_NEXT, talking, twins
 
+from room_mcp import wire
+
 pytestmark = pytest.mark.anyio
 
 
@@ -118,3 +120,15 @@ async def test_what_is_expected_ends_with_the_call_that_gives_it(house: House):
         "cursor 1. Expected of you: an answer to #1 of bob. "
         'Next: send_message(room="api-review", type="answer", reply_to=1, content="…")'
     )
+
+
+async def test_an_agent_in_more_rooms_than_one_request_may_name_goes_on(house: House):
+    claude = await house.agent("claude")
+    for count in range(wire.MAX_UPDATE_ROOMS + 3):
+        await claude("create_room", name=f"room {count}")
+
+    listed = await claude("list_rooms")
+    waited = await claude("wait_for_messages", timeout_s=1)
+    read = await claude("read_history", room="room 1")
+
+    assert [one.is_error for one in (listed, waited, read)] == [False] * 3

@@ -223,3 +223,13 @@ async def test_stderr_is_empty_while_all_goes_well(machine: Machine, rooms: Room
     await server.end()
 
     assert server.stderr == ""
+
+
+async def test_a_window_that_has_not_joined_is_not_taken_for_another(machine: Machine):
+    one = await machine.server()
+    await one.call("create_room", name="api-review")
+    await one.call("send_message", room="api-review", content="hello from window one")
+    two = await machine.server()
+    read = await two.call("read_history", room="api-review")
+
+    assert read.lines[1].endswith(" claude: hello from window one")

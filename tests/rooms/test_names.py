@@ -157,3 +157,11 @@ def test_mentioning_oneself_addresses_nobody():
 
     assert step.messages[0].wakes == ("bob",)
     assert step.room.expectations[0].of == ()
+
+
+@pytest.mark.parametrize(
+    "name", ["you", "YOU", "room", "room closed", "Room paused by owner", "\u3164"]
+)
+def test_a_name_cannot_pass_for_a_line_of_the_room_or_for_nobody(name: str):
+    with pytest.raises(Malformed):
+        member_name(name)

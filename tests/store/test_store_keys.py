@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 
 import pytest
 from store_talk import (
@@ -17,6 +18,7 @@ from room_mcp.rooms import Refusal
 from room_mcp.rooms.refusals import KeyReused
 from room_mcp.store.interface import Act, Done, Store
 from room_mcp.store.opening import open_store
+from room_mcp.store.sqlite.signals import NotifyFile
 
 pytestmark = pytest.mark.anyio
 
@@ -128,3 +130,17 @@ async def test_keys_work_inside_a_batch(store: Store):
     assert again.replayed
     assert again.messages == first.messages
     assert isinstance(reused, KeyReused)
+
+
+async def test_a_wake_up_file_that_cannot_be_written_doubles_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    room_id = await new_room(store)
+
+    def full_disk(_: NotifyFile) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(NotifyFile, "touch", full_disk)
+    await asyncio.gather(*(store.act(room_id, says(text)) for text in ("a", "b", "c")))
+
+    assert await contents(store, room_id) == ["a", "b", "c"]
