@@ -195,8 +195,6 @@ async def _completing(
         # A caller of this process never hangs up, and asking for it takes 0.1 ms.
         response.background = BackgroundTask(complete)
         return response
-    if request.method == "GET":
-        await request.body()  # before it, the server tells of no hang-up
     for _ in range(2):
         await asyncio.sleep(0)  # lets the server read what has arrived
     if not await request.is_disconnected():
@@ -217,6 +215,7 @@ PAGE_QUERY = ("after", "before", "limit", "wait", "since", "sender", "type", "re
 
 
 async def read_messages(request: Request) -> Response:
+    await request.body()  # there is none; but before it, the server tells of no hang-up
     query = Query(request, PAGE_QUERY)
     page = PageQuery(
         after=query.cursor("after"),
