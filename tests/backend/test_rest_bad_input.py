@@ -250,7 +250,7 @@ async def test_an_unknown_path_and_method_are_told_as_problems(desk: Desk):
     assert (path.status_code, must_be_problem(path)["code"]) == (404, "no_such_path")
     assert slash.status_code == 404
     assert (method.status_code, must_be_problem(method)["code"]) == (405, "no_such_method")
-    assert method.headers["Allow"] == "GET, HEAD, POST"
+    assert method.headers["Allow"] == "GET, POST"
 
 
 async def test_a_body_that_breaks_off_is_no_error_of_ours(
