@@ -26,15 +26,22 @@ def room_env(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def served(room_env: dict[str, str]) -> Iterator[str]:
-    """The base URL of a `room-mcp serve` process."""
+def serving(room_env: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """A `room-mcp serve` process; its first line is not read yet."""
     process = subprocess.Popen(
         [*COMMAND, "serve", "--port", "0"], env=room_env, stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     try:
-        yield process.stdout.readline().strip()
+        yield process
     finally:
         process.terminate()
         process.wait(30)
         process.stdout.close()
+
+
+@pytest.fixture
+def served(serving: subprocess.Popen[str]) -> str:
+    """The base URL of a `room-mcp serve` process."""
+    assert serving.stdout is not None
+    return serving.stdout.readline().strip()
