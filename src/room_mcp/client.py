@@ -99,6 +99,7 @@ class RoomsClient:
         mine: bool = False,
         ids: Sequence[str] = (),
         closed: bool = True,
+        before: str = "",
         limit: int = 100,
         read: Mapping[str, int] | None = None,
     ) -> wire.Directory:
@@ -107,6 +108,7 @@ class RoomsClient:
         Args:
             member: Say for this name what is unread and expected.
             mine: Only the rooms that `member` is in.
+            before: The `next_cursor` of an earlier answer.
             read: Room id → seq that `member` has read besides what the backend knows.
         """
         params = {
@@ -116,6 +118,7 @@ class RoomsClient:
             "ids": ",".join(ids),
             "read": _pairs(read or {}),
             "closed": "1" if closed else "0",
+            "before": before,
             "limit": str(limit),
         }
         return await self._either(

@@ -1,4 +1,4 @@
-"""The glue: how this process reaches its backend, and how the backend is served to others.
+"""The glue: how this process reaches its backend, and how backend and bridge are served to others.
 
 The only module that knows both sides; what it does not need at once it imports late, because a
 host waits for the bridge to start.
@@ -7,6 +7,8 @@ host waits for the bridge to start.
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import anyio
@@ -16,11 +18,15 @@ from room_mcp.client import RoomsClient
 from room_mcp.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.applications import Starlette
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from room_mcp.store.interface import Store
 
 EMBEDDED_URL = "http://embedded"  # never resolved: the transport hands it to the app
+SAME_PROCESS_URL = "http://localhost"  # the same, for an app that asks who is addressed
 
 logger = logging.getLogger(__name__)
 
@@ -35,11 +41,14 @@ def open_client(settings: Settings) -> RoomsClient:
 class EmbeddedTransport(httpx2.AsyncBaseTransport):
     """The REST app in this process, on the store of the settings: no port, no daemon.
 
-    Requests through it are trusted: whoever runs this process can open the file anyway.
+    Args:
+        trusted: Whether requests are those of whoever runs this process, who can open the file
+            anyway; not when they are made for callers from elsewhere.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, trusted: bool = True) -> None:
         self._settings = settings
+        self._trusted = trusted
         self._opening = anyio.Lock()
         self._store: Store | None = None
         self._app: httpx2.ASGITransport | None = None
@@ -66,15 +75,18 @@ class EmbeddedTransport(httpx2.AsyncBaseTransport):
                 store = open_store(self._settings.store)
                 await store.open()
                 self._store = store
-                # Errors become problems inside the app; what still escapes must not rise here.
-                self._app = httpx2.ASGITransport(
-                    _trusted(create_app(store, self._settings)), raise_app_exceptions=False
-                )
+                app = create_app(store, self._settings)
+                self._app = _in_process(_trusted(app) if self._trusted else app)
             return self._app
 
     async def aclose(self) -> None:
         if self._store is not None:
             await self._store.aclose()
+
+
+def _in_process(app: ASGIApp) -> httpx2.ASGITransport:
+    # Errors become problems inside the app; what still escapes must not rise in its client.
+    return httpx2.ASGITransport(app, raise_app_exceptions=False)
 
 
 def _trusted(app: ASGIApp) -> ASGIApp:
@@ -88,7 +100,8 @@ def _trusted(app: ASGIApp) -> ASGIApp:
 
 
 async def serve(settings: Settings, host: str, port: int) -> None:
-    """Serve the REST backend until SIGTERM or SIGINT; the first line on stdout is the base URL.
+    """Serve the REST backend and MCP until SIGTERM or SIGINT; the first line on stdout is the
+    base URL.
 
     Args:
         port: 0 picks a free one.
@@ -96,14 +109,95 @@ async def serve(settings: Settings, host: str, port: int) -> None:
     Raises:
         StoreError: The store cannot be opened.
     """
-    import uvicorn
-
     from room_mcp.backend.app import create_app, drain
+    from room_mcp.backend.guard import LOOPBACK
+    from room_mcp.bridge.http import McpOverHttp
+    from room_mcp.bridge.server import build_open_server
     from room_mcp.store.opening import open_store
 
     store = open_store(settings.store)
     await store.open()
-    app = create_app(store, settings)
+
+    async def backend(scope: Scope, receive: Receive, send: Send) -> None:
+        # Not trusted: whoever reaches the port may call, and has no more rights than by REST.
+        await app(scope, receive, send)
+
+    client = RoomsClient(SAME_PROCESS_URL, transport=_in_process(backend))
+    mcp = McpOverHttp(build_open_server(settings, client), hosts=LOOPBACK)
+    app = create_app(store, settings, routes=mcp.routes, alongside=mcp.running)
+
+    def stop() -> None:
+        mcp.stop()
+        drain(app)
+
+    await _listen(app, settings, host, port, "", stop)
+
+
+async def serve_mcp(
+    settings: Settings,
+    transport: str,
+    host: str,
+    port: int,
+    *,
+    path: str = "",
+    max_wait_s: float | None = None,
+) -> None:
+    """Serve MCP alone over HTTP; the first line on stdout is the URL for hosts.
+
+    Args:
+        transport: "streamable-http" or "sse".
+        port: 0 picks a free one.
+        path: Where it is served; by default /mcp or /sse.
+    """
+    from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+
+    from room_mcp.backend.guard import LOOPBACK, Guard
+    from room_mcp.bridge.http import MCP_PATH, SSE_PATH, McpOverHttp
+    from room_mcp.bridge.server import build_open_server
+
+    if settings.url:
+        client = open_client(settings)
+    else:
+        embedded = EmbeddedTransport(settings, trusted=False)
+        client = RoomsClient(SAME_PROCESS_URL, transport=embedded)
+    server = build_open_server(settings, client, max_wait_s=max_wait_s)
+    sse = transport == "sse"
+    path = path or (SSE_PATH if sse else MCP_PATH)
+    mcp = McpOverHttp(
+        server, hosts=LOOPBACK, mcp_path="" if sse else path, sse_path=path if sse else ""
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
+        async with client, mcp.running():
+            yield
+
+    app = Starlette(
+        routes=mcp.routes, middleware=[Middleware(Guard, hosts=LOOPBACK)], lifespan=lifespan
+    )
+    await _listen(app, settings, host, port, path, mcp.stop)
+
+
+async def _listen(
+    app: Starlette,
+    settings: Settings,
+    host: str,
+    port: int,
+    path: str,
+    stop: Callable[[], None],
+) -> None:
+    """Serve until SIGTERM or SIGINT, printing the URL first.
+
+    Args:
+        stop: Called once when the end begins: what waits has to be answered, else every open
+            wait would hold the end up.
+    """
+    import asyncio
+
+    import uvicorn
+
+    loop = asyncio.get_running_loop()
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: object = None) -> None:
@@ -111,10 +205,11 @@ async def serve(settings: Settings, host: str, port: int) -> None:
             if self.servers:
                 bound = self.servers[0].sockets[0].getsockname()[1]
                 shown = f"[{host}]" if ":" in host else host
-                print(f"http://{shown}:{bound}", flush=True)
+                print(f"http://{shown}:{bound}{path}", flush=True)
 
         def handle_exit(self, sig: int, frame: object) -> None:
-            drain(app)  # else every open wait would hold the end up
+            # A signal may arrive in the middle of anything; the loop is where others sleep.
+            loop.call_soon_threadsafe(stop)
             super().handle_exit(sig, None)
 
     config = uvicorn.Config(

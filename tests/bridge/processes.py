@@ -27,7 +27,7 @@ LEGACY = "2025-11-25"
 # As `room-mcp` itself, with signs of life often enough for a test.
 LIVELY = """\
 import sys
-from room_mcp.bridge.server import run_stdio
+from room_mcp.bridge.stdio import run_stdio
 from room_mcp.compose import open_client
 from room_mcp.settings import Settings
 settings = Settings.from_env()
@@ -52,7 +52,7 @@ IMPATIENT = """\
 import sys
 from room_mcp import client
 client.ANSWER_S = 0.2
-from room_mcp.bridge.server import run_stdio
+from room_mcp.bridge.stdio import run_stdio
 from room_mcp.client import RoomsClient
 from room_mcp.settings import Settings
 settings = Settings.from_env()

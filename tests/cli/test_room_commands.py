@@ -368,7 +368,10 @@ def test_only_somebody_at_a_terminal_is_a_person(shell: Shell):
         ("wait", "--after", "3"),
         ("serve", "--port", "70000"),
         ("--agent", "x", "rooms"),
-        ("--transport", "sse"),
+        ("--transport", "sse", "--host", "0.0.0.0"),
+        ("--transport", "sse", "--agent", "ann"),
+        ("--transport", "sse", "--path", "nowhere"),
+        ("--port", "8750"),
         ("--transport", "carrier-pigeon"),
     ],
 )

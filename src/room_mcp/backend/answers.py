@@ -89,6 +89,18 @@ def room_fields(of: Room, store_epoch: str, updated_at: datetime) -> dict[str, o
     }
 
 
+def closing(of: Room) -> wire.Closing | None:
+    if of.closing is None:
+        return None
+    return wire.Closing(
+        seq=of.closing.seq,
+        by=of.closing.by,
+        outcome=of.closing.outcome,
+        conclusion=of.closing.conclusion,
+        at=timestamp(of.closing.at),
+    )
+
+
 def info(of: Room, store_epoch: str, readings: Mapping[str, Reading], now: datetime) -> wire.Info:
     here = set(waiting(readings, now))
     return wire.Info(
@@ -98,15 +110,7 @@ def info(of: Room, store_epoch: str, readings: Mapping[str, Reading], now: datet
         purpose=of.purpose,
         template=of.contract.template,
         lifecycle=of.lifecycle,
-        closing=wire.Closing(
-            seq=of.closing.seq,
-            by=of.closing.by,
-            outcome=of.closing.outcome,
-            conclusion=of.closing.conclusion,
-            at=timestamp(of.closing.at),
-        )
-        if of.closing
-        else None,
+        closing=closing(of),
         outcome=of.closing.outcome if of.closing else None,
         conclusion=of.closing.conclusion if of.closing else None,
         listed=of.listed,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Match, Route
+from starlette.routing import BaseRoute, Match, Route
 
 from room_mcp.settings import Settings
 from room_mcp.store.interface import Store
@@ -27,11 +27,20 @@ from .service import RoomService
 CLIENT_GONE = 499  # sent to nobody; what access logs of other servers show for it
 
 
-def create_app(store: Store, settings: Settings, *, hosts: Collection[str] = LOOPBACK) -> Starlette:
+def create_app(
+    store: Store,
+    settings: Settings,
+    *,
+    hosts: Collection[str] = LOOPBACK,
+    routes: Sequence[BaseRoute] = (),
+    alongside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext[None],
+) -> Starlette:
     """The whole REST backend over a store, which it opens and closes.
 
     Args:
         hosts: The host names that the server answers to.
+        routes: What is served beside the calls, behind the same guard.
+        alongside: What runs while the store is open.
     """
     rooms = RoomService.over(store, settings)
 
@@ -39,13 +48,14 @@ def create_app(store: Store, settings: Settings, *, hosts: Collection[str] = LOO
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
         await store.open()
         try:
-            yield
+            async with alongside():
+                yield
         finally:
             rooms.waits.drain()
             await store.aclose()
 
     app = Starlette(
-        routes=[_route(one) for one in (*OPERATIONS, *PAGES)],
+        routes=[*(_route(one) for one in (*OPERATIONS, *PAGES)), *routes],
         middleware=[Middleware(Guard, hosts=hosts)],
         exception_handlers={HTTPException: _http_exception},
         lifespan=lifespan,

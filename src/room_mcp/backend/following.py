@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import AsyncIterator, Mapping
 
-from room_mcp import wire
+from room_mcp import transcript, wire
 from room_mcp.rooms import Member, Message, Proof, Room
 from room_mcp.rooms.refusals import NameProtected, NotAMember, RoomNotFound
 from room_mcp.store.interface import MAX_PAGE_BYTES, Page, Store
@@ -143,10 +142,11 @@ class Follower:
             yield _line(one)
 
     async def markdown(self, room: Room) -> AsyncIterator[bytes]:
-        """The whole room for people; what was said stands indented, as code does."""
-        yield _heading(room).encode()
+        """The whole room for people."""
+        closing = answers.closing(room)
+        yield transcript.heading(room.name, room.purpose, closing).encode()
         async for one in self._whole(room.id):
-            yield _entry(one).encode()
+            yield transcript.entry(answers.message(one)).encode()
 
     async def _whole(self, room_id: str) -> AsyncIterator[Message]:
         cursor = 0
@@ -172,34 +172,3 @@ def _update(room: Room, page: Page) -> wire.Update:
 
 def _line(one: Message) -> bytes:
     return answers.message(one).model_dump_json(by_alias=True).encode() + b"\n"
-
-
-def _heading(room: Room) -> str:
-    lines = [f"# {room.name}", ""]
-    if room.purpose:
-        lines += _quoted(room.purpose)
-    if room.closing is not None:
-        lines += [f"Closed: {room.closing.outcome}, by {room.closing.by}.", ""]
-        if room.closing.conclusion:
-            lines += _quoted(room.closing.conclusion)
-    return "\n".join(lines) + "\n"
-
-
-def _entry(one: Message) -> str:
-    to = f" → {', '.join(one.to)}" if one.to else ""
-    reply = f" re #{one.reply_to}" if one.reply_to else ""
-    head = f"## #{one.seq} {one.sender}{to} [{one.type}]{reply}"
-    lines = [head, "", f"{answers.timestamp(one.at)}, {one.sender_type}", ""]
-    text = one.content
-    if text is None:
-        lines += ["(erased)", ""]
-    elif isinstance(text, str):
-        lines += _quoted(text)
-    else:
-        lines += _quoted(json.dumps(text, ensure_ascii=False, indent=2))
-    return "\n".join(lines) + "\n"
-
-
-def _quoted(text: str) -> list[str]:
-    """Indented by four: shown as it is, and unable to pass for a heading of ours."""
-    return [*(f"    {line}" for line in text.splitlines() or [""]), ""]

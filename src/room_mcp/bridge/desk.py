@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,11 +29,12 @@ MAX_RENAMES = 20
 
 @dataclass(slots=True)
 class Call:
-    """One tool call: what was read when it began, and what its answer shows."""
+    """One tool call: what was read when it began, what its answer shows, and who wrote that."""
 
     read: Mapping[str, int]
     shown: dict[str, int] = field(default_factory=lambda: dict[str, int]())
     heard: dict[str, int] = field(default_factory=lambda: dict[str, int]())
+    quoted: list[wire.Message] = field(default_factory=lambda: list[wire.Message]())
 
 
 current_call: ContextVar[Call] = ContextVar("current_call")
@@ -48,11 +49,13 @@ class _Said:
 
 
 class Desk:
-    """The desk of the one agent that a stdio process speaks for.
+    """The desk of one agent.
 
     Args:
         where: The backend, in words for people.
-        agent: The exact name, or empty: then it is derived from the host's.
+        agent: The exact name, or empty: then it is derived from the host's, if from anything.
+        shared: Whether the backend is one where the same name may be somebody else's; what is
+            ours is then known by its key alone.
     """
 
     def __init__(
@@ -63,9 +66,11 @@ class Desk:
         *,
         where: str,
         agent: str = "",
+        shared: bool = False,
     ) -> None:
         self.client = client
         self.where = where
+        self._shared = shared
         self._names = names
         self._keyring_of = keyring_of
         self._explicit = agent
@@ -113,6 +118,10 @@ class Desk:
         _raise(self._tried, {room_id: seq})
         if of_others:
             _raise(call.heard, {room_id: seq})
+
+    def quote(self, messages: Sequence[wire.Message]) -> None:
+        """This call's answer repeats what these messages say."""
+        current_call.get().quoted.extend(messages)
 
     def tried(self, room_id: str, by_backend: int) -> int:
         """How far earlier answers showed the room, whether or not they arrived.
@@ -190,22 +199,18 @@ class Desk:
 
     async def my_rooms(self, you: str) -> list[wire.Room]:
         """The rooms that this agent is in, with unread counts; the latest changed first."""
-        if self._keyring is not None and self._keyring.is_kept:
-            known = dict.fromkeys([*self._keyring.room_ids, *self._rooms])
-            ids = list(known)[-wire.MAX_UPDATE_ROOMS :]
-            found = (
-                (await self.client.rooms(member=you, ids=ids, read=self._read())).rooms
-                if ids
-                else []
-            )
-        else:
-            found = await self._embedded_rooms(you)
+        found = [] if self._shared else await self._rooms_of_name(you)
+        kept = self._keyring.room_ids if self._keyring else []
+        there = {room.id for room in found}
+        missing = [id for id in dict.fromkeys([*kept, *self._rooms]) if id not in there]
+        if ids := missing[-wire.MAX_UPDATE_ROOMS :]:
+            found += (await self.client.rooms(member=you, ids=ids, read=self._read())).rooms
         mine = [room for room in found if room.unread is not None]
         self._rooms = {room.id: room.name for room in mine if room.lifecycle != "closed"}
         self._knows_rooms = True
         return mine
 
-    async def _embedded_rooms(self, you: str) -> list[wire.Room]:
+    async def _rooms_of_name(self, you: str) -> list[wire.Room]:
         """All open rooms, and the last that closed: who is in for long has many closed ones."""
         read = self._read()
         latest = await self.client.rooms(member=you, mine=True, limit=LATEST_ROOMS, read=read)

@@ -1,7 +1,8 @@
-"""Names held by live processes: an OS lock per name, so that a dead process holds none.
+"""Names: given with each request, or held by a live process.
 
-A derived name that is held counts up (`claude`, `claude-2`, …), and the one that this host and
-folder had last is tried first, so that a restarted window is itself again.
+A process holds a name by an OS lock, so that a dead one holds none. A derived name that is held
+counts up (`claude`, `claude-2`, …), and the one that this host and folder had last is tried first,
+so that a restarted window is itself again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 MAX_COUNT = 99
 
@@ -21,7 +22,57 @@ class NameHeld(Exception):
     """An explicit name belongs to another live process."""
 
 
-class Names:
+class Nameless(Exception):
+    """A caller that has not said who it is wants to do what only a known one may."""
+
+
+class Names(Protocol):
+    """Under which name an agent speaks."""
+
+    @property
+    def held(self) -> str | None:
+        """The name that is held, or None."""
+        ...
+
+    def hold(self, name: str, *, exact: bool, above: int = 0) -> str:
+        """Hold the name, or one counted up from it; the same one until `release`."""
+        ...
+
+    def likely(self, name: str) -> str:
+        """The name that `hold` would get now; nothing is held."""
+        ...
+
+    def release(self) -> None: ...
+
+
+class GivenName:
+    """The name that each request brings with it; nothing is held between them.
+
+    Args:
+        name: Empty when the caller did not say who it is.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    @property
+    def held(self) -> str | None:
+        return self._name or None
+
+    def hold(self, name: str, *, exact: bool, above: int = 0) -> str:
+        """The given name, whatever is asked for; raises Nameless when there is none."""
+        if not self._name:
+            raise Nameless
+        return self._name
+
+    def likely(self, name: str) -> str:
+        return self._name
+
+    def release(self) -> None:
+        """There is nothing to give back."""
+
+
+class HeldNames:
     """The names of one machine's agents, kept in `<home>/names/`.
 
     Args:

@@ -1,24 +1,47 @@
-"""The MCP server: its tools, its words, and how it runs over stdio."""
+"""The MCP server: tools, resources, prompts, and the words in which it refuses."""
 
 from __future__ import annotations
 
 import contextlib
-import logging
-import os
-import signal
-import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import anyio
+from mcp.server.caching import CacheHint
+from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context, MCPServer
-from mcp.server.mcpserver.exceptions import ToolError
-from mcp.server.stdio import stdio_server
-from mcp.types import CallToolResult, InputRequiredResult, TextContent, Tool
-from pydantic import ValidationError
+from mcp.server.mcpserver.exceptions import ResourceNotFoundError, ToolError
+from mcp.server.subscriptions import ListenHandler
+from mcp.shared.exceptions import MCPError
+from mcp.types import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    CallToolResult,
+    Completion,
+    CompletionArgument,
+    CompletionContext,
+    EmptyResult,
+    GetPromptResult,
+    InputRequiredResult,
+    ListResourcesResult,
+    PaginatedRequestParams,
+    Prompt,
+    PromptReference,
+    ResourceTemplate,
+    ResourceTemplateReference,
+    SubscribeRequestParams,
+    SubscriptionsListenRequestParams,
+    SubscriptionsListenResult,
+    TextContent,
+    Tool,
+    UnsubscribeRequestParams,
+)
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from pydantic import AnyUrl, ValidationError
 
 import room_mcp
+from room_mcp import wire
 from room_mcp.addressing import AddressError, AmbiguousRoom, NoSuchRoom, short_ids
 from room_mcp.client import RoomsClient
 from room_mcp.connection import without_login
@@ -26,15 +49,21 @@ from room_mcp.failures import BackendError, BackendRefused
 from room_mcp.plain import plain
 from room_mcp.settings import Settings
 
-from . import replies
+from . import prompts, replies, sdk
+from .agents import Agent, Agents, AgentsByName, OneAgent
 from .arguments import WrongArguments, corrected, no_such_tool, refused, understood
+from .completing import completed
 from .desk import Desk, current_call
+from .icon import ICON
 from .keyring import Keyring
-from .listing import register
-from .names import NameHeld, Names
+from .listing import TOOL_NAMES, register
+from .names import GivenName, HeldNames, NameHeld, Nameless
+from .provenance import provenance
 from .replies import call, quoted
+from .resources import Resources, parsed
 from .tools import Tools
-from .waiting import PROGRESS_EVERY_S
+from .updates import Listener, Updates
+from .waiting import PROGRESS_EVERY_S, Sleepers
 
 # Some hosts show a model no more than the first 512 characters, so these stand alone.
 INSTRUCTIONS = """\
@@ -50,60 +79,109 @@ of type review_complete (body: verdict, issues) or decision (body: outcome) ends
 conversation for everybody. list_rooms and search_messages find what was said earlier; \
 read_history shows it."""
 
+# What a caller over HTTP is told when it wants to write without a name.
+NAMELESS = (
+    "You have not said who you are, so you can only read: list_rooms, read_history, "
+    "search_messages, and wait_for_messages with a room. To take part, your user gives this "
+    "server's address with your name in it, .../as/NAME/mcp (or .../as/NAME/sse), or sends the "
+    "header Room-Agent: NAME."
+)
+
 LONGEST_NAME = 100  # of a room; a longer one cannot be opened
+MAX_WATCHED = 200  # resources that one client watches
+MAX_LISTENERS = 10_000  # streams of changes; a client has one
 _ENDED = ("room_closed", "room_not_found")
-_STDIO_EXIT = 128  # plus the signal's number, as shells report it
+_STABLE = CacheHint(ttl_ms=300_000, scope="public")  # the same for everybody until an upgrade
 
 
 class RoomServer(MCPServer[None]):
-    """The SDK's server with forgiving arguments, strict names and refusals in words."""
+    """The SDK's server with forgiving arguments, strict names and refusals in words.
 
-    def __init__(self, tools: Tools, desk: Desk) -> None:
+    What is registered on it besides, under other names, is served as the SDK would.
+    """
+
+    def __init__(self, agents: Agents, client: RoomsClient, sleepers: Sleepers) -> None:
+        self.updates = Updates(client)
         super().__init__(
             "room-mcp",
             title="Rooms",
             instructions=INSTRUCTIONS,
             version=room_mcp.__version__,
-            website_url=None,
+            icons=[ICON],
             log_level="WARNING",
+            cache_hints={
+                "server/discover": _STABLE,
+                "tools/list": _STABLE,
+                "prompts/list": _STABLE,
+                "resources/templates/list": _STABLE,
+            },
+            subscriptions=self.updates.bus,
         )
-        self._desk = desk
+        self._agents = agents
+        self._client = client
+        self._sleepers = sleepers
+        self._resources = Resources(client)
         self._listed: list[Tool] = []
-        register(self, tools)
+        self._listening = ListenHandler(self.updates.bus, max_subscriptions=MAX_LISTENERS)
+        self._listeners: dict[int, Listener] = {}  # by connection, of the handshake era
+        register(self, lambda ctx: self._agent(ctx).tools)
+        self.completion()(self._completed)
+        sdk.handle(self, "resources/list", PaginatedRequestParams, self._list_rooms)
+        sdk.handle(self, "resources/subscribe", SubscribeRequestParams, self._subscribe)
+        sdk.handle(self, "resources/unsubscribe", UnsubscribeRequestParams, self._unsubscribe)
+        sdk.handle(self, "subscriptions/listen", SubscriptionsListenRequestParams, self._listen)
+        sdk.announce_resources(self)
+
+    def stop(self) -> None:
+        """End all waits and streams of changes with an answer, so that the process can end."""
+        self._sleepers.end()
+        self.updates.end()
+        self._listening.close()
+
+    def _agent(self, ctx: Context[Any, Any] | None) -> Agent:
+        return self._agents.of(ctx.request_context.request if ctx is not None else None)
+
+    # ---- tools ----------------------------------------------------------------------------------
 
     async def list_tools(self) -> list[Tool]:
         """The tools; their schemas say no more than a model needs, and refuse the unknown."""
-        if not self._listed:
-            self._listed = [
-                tool.model_copy(update={"input_schema": _slim(tool.input_schema)})
-                for tool in await super().list_tools()
-            ]
+        tools = await super().list_tools()
+        if len(tools) != len(self._listed):
+            self._listed = [_slim(tool) if tool.name in TOOL_NAMES else tool for tool in tools]
         return self._listed
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[None, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
         """Run a tool for an agent: whatever it can mend comes back as a sentence."""
-        schemas = {tool.name: tool.input_schema["properties"] for tool in await self.list_tools()}
+        schemas = {tool.name: tool.input_schema for tool in await self.list_tools()}
         if name not in schemas:
-            return _said(no_such_tool(name, list(schemas)))
+            return _said(no_such_tool(name, list(TOOL_NAMES)))
+        if name not in TOOL_NAMES:
+            return await super().call_tool(name, arguments, context)
+        schema = schemas[name]["properties"]
         try:
-            found = understood(name, arguments, schemas[name])
+            found = understood(name, arguments, schema)
         except WrongArguments as error:
             return _said(plain(str(error)))
-        current = self._desk.begin()
+        desk = self._agent(context).desk
+        current = desk.begin()
         token = current_call.set(current)
         try:
-            result = await self._run(name, found, context, schemas[name])
+            result = await self._run(desk, name, found, context, schema)
             if isinstance(result, CallToolResult):
-                result = await self._with_mail(result, name, found.get("room", found.get("name")))
+                room = found.get("room", found.get("name"))
+                result = await self._with_mail(desk, result, name, room)
+                if not result.is_error:
+                    result.meta = provenance(current.quoted)
         finally:
             current_call.reset(token)
-        self._desk.complete(current)
+        desk.complete(current)
         return result
 
     async def _run(
         self,
+        desk: Desk,
         name: str,
         arguments: dict[str, Any],
         context: Context[None, Any] | None,
@@ -114,21 +192,21 @@ class RoomServer(MCPServer[None]):
         except ToolError as error:
             cause = error.__cause__
             if isinstance(cause, BackendRefused) and cause.code in _ENDED:
-                self._desk.forget(str(arguments.get("room", "")))
+                desk.forget(str(arguments.get("room", "")))
             told = _told(cause, name, arguments, schema)
             if told is None:
                 raise
             return _said(told)
 
     async def _with_mail(
-        self, result: CallToolResult, tool: str, room: str | None
+        self, desk: Desk, result: CallToolResult, tool: str, room: str | None
     ) -> CallToolResult:
         """The result, and a line on unread messages in the agent's other rooms."""
         if result.is_error or tool == "list_rooms":  # which shows what is unread
             return result
         try:
-            shown = await self._desk.room_id(room) if room else None
-            mail = await self._desk.mail_besides(shown)
+            shown = await desk.room_id(room) if room else None
+            mail = await desk.mail_besides(shown)
         except (BackendError, AddressError):
             return result
         if mail:
@@ -138,6 +216,133 @@ class RoomServer(MCPServer[None]):
             if result.structured_content is not None:
                 result.structured_content["mail"] = line  # some hosts show the structure alone
         return result
+
+    # ---- resources ------------------------------------------------------------------------------
+
+    async def _list_rooms(
+        self, ctx: ServerRequestContext[Any, Any], params: PaginatedRequestParams | None
+    ) -> ListResourcesResult:
+        """The rooms one may see, a page at a time; clients of the handshake era that asked are
+        told when the list changes."""
+        cursor = (params.cursor or "") if params else ""
+        try:
+            page = await self._resources.page(cursor)
+        except BackendRefused as error:
+            raise MCPError(
+                INVALID_PARAMS, f"{plain(error.detail)} Begin without a cursor."
+            ) from None
+        except BackendError as error:
+            raise MCPError(INTERNAL_ERROR, plain(str(error))) from None
+        if not cursor:
+            page.resources = [*await self.list_resources(), *page.resources]
+        if listener := self._listener(ctx):
+            listener.watch_list()
+        return page
+
+    async def list_resource_templates(self) -> list[ResourceTemplate]:
+        return [*self._resources.templates(), *await super().list_resource_templates()]
+
+    async def read_resource(
+        self, uri: AnyUrl | str, context: Context[None, Any] | None = None
+    ) -> Iterable[ReadResourceContents] | InputRequiredResult:
+        of_room = parsed(str(uri))
+        if of_room is None:
+            return await super().read_resource(uri, context)
+        return [await self._resources.read(of_room)]
+
+    async def _permitted(self, uri: str) -> wire.Room | None:
+        """The room that a URI stands for, if the caller may read it; None for other resources.
+
+        Raises:
+            MCPError: There is nothing at the URI that the caller may read.
+        """
+        try:
+            of_room = parsed(uri)
+            if of_room is not None:
+                return await self._resources.found(of_room)
+            if uri in {str(one.uri) for one in await self.list_resources()}:
+                return None
+            raise ResourceNotFoundError(f"There is no resource {plain(uri)!r}.")
+        except ResourceNotFoundError as error:
+            raise MCPError(INVALID_PARAMS, str(error), {"uri": uri}) from None
+
+    async def _watchable(self, uris: Iterable[str]) -> dict[str, wire.Room]:
+        """The rooms behind these URIs; raises MCPError for one that may not be read."""
+        wanted = list(dict.fromkeys(uris))
+        if len(wanted) > MAX_WATCHED:
+            raise MCPError(INVALID_PARAMS, f"At most {MAX_WATCHED} resources can be watched.")
+        rooms = {uri: await self._permitted(uri) for uri in wanted}
+        return {uri: room for uri, room in rooms.items() if room is not None}
+
+    async def _listen(
+        self, ctx: ServerRequestContext[Any, Any], params: SubscriptionsListenRequestParams
+    ) -> SubscriptionsListenResult:
+        wanted = params.notifications
+        rooms = await self._watchable(wanted.resource_subscriptions or ())
+        with self.updates.watching(rooms, the_list=bool(wanted.resources_list_changed)):
+            return await self._listening(ctx, params)
+
+    async def _subscribe(
+        self, ctx: ServerRequestContext[Any, Any], params: SubscribeRequestParams
+    ) -> EmptyResult:
+        room = await self._permitted(params.uri)
+        if listener := self._listener(ctx):
+            if listener.count >= MAX_WATCHED:
+                raise MCPError(
+                    INVALID_PARAMS,
+                    f"At most {MAX_WATCHED} resources can be watched. Unsubscribe one.",
+                )
+            listener.watch(params.uri, room)
+        return EmptyResult()
+
+    async def _unsubscribe(
+        self, ctx: ServerRequestContext[Any, Any], params: UnsubscribeRequestParams
+    ) -> EmptyResult:
+        if listener := self._listener(ctx):
+            listener.unwatch(params.uri)
+        return EmptyResult()
+
+    def _listener(self, ctx: ServerRequestContext[Any, Any]) -> Listener | None:
+        """What tells the caller of changes; None where nothing can be sent between requests."""
+        connection = sdk.connection(ctx)
+        if (
+            ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
+            or not connection.has_standalone_channel
+        ):
+            return None
+        listener = self._listeners.get(id(connection))
+        if listener is None:
+            listener = self._listeners[id(connection)] = Listener(self.updates, connection)
+            connection.exit_stack.callback(self._listeners.pop, id(connection))
+        return listener
+
+    # ---- prompts --------------------------------------------------------------------------------
+
+    async def list_prompts(self) -> list[Prompt]:
+        ours = [prompt.listed() for prompt in prompts.PROMPTS.values()]
+        return [*ours, *await super().list_prompts()]
+
+    async def get_prompt(
+        self,
+        name: str,
+        arguments: dict[str, Any] | None = None,
+        context: Context[None, Any] | None = None,
+    ) -> GetPromptResult | InputRequiredResult:
+        others = [prompt.name for prompt in await super().list_prompts()]
+        if name in others:
+            return await super().get_prompt(name, arguments, context)
+        try:
+            return prompts.rendered(name, arguments or {}, others)
+        except prompts.WrongPrompt as error:
+            raise MCPError(INVALID_PARAMS, str(error)) from None
+
+    async def _completed(
+        self,
+        ref: PromptReference | ResourceTemplateReference,
+        argument: CompletionArgument,
+        context: CompletionContext | None,
+    ) -> Completion:
+        return await completed(self._client, ref, argument, context)
 
 
 def _told(
@@ -164,6 +369,8 @@ def _told(
             return refused(tool, error, schema, arguments)
         case AddressError() | NameHeld():
             return plain(str(error))
+        case Nameless():
+            return NAMELESS
         case OSError():
             return (
                 f"The folder of room-mcp cannot be used ({error.strerror}). Ask your user to run "
@@ -177,8 +384,9 @@ def _said(text: str) -> CallToolResult:
     return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)
 
 
-def _slim(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The input schema without generated titles, refusing arguments that it does not name."""
+def _slim(tool: Tool) -> Tool:
+    """The tool, its input schema without generated titles, refusing what it does not name."""
+    schema = tool.input_schema
     properties = {
         name: {key: value for key, value in one.items() if key != "title"}
         for name, one in schema.get("properties", {}).items()
@@ -189,7 +397,7 @@ def _slim(schema: Mapping[str, Any]) -> dict[str, Any]:
     slim: dict[str, Any] = {"type": "object", "properties": properties}
     if schema.get("required"):
         slim["required"] = schema["required"]
-    return {**slim, "additionalProperties": False}
+    return tool.model_copy(update={"input_schema": {**slim, "additionalProperties": False}})
 
 
 def build_server(
@@ -209,17 +417,47 @@ def build_server(
         place: What tells this window from others; by default the working folder.
         progress_every_s: Seconds between two signs of life of a wait, for hosts that ask.
     """
-    home = settings.home
-    names = Names(home, _folder() if place is None else place)
     desk = Desk(
         client,
-        names,
-        lambda name: Keyring(home, settings.url, name),
+        HeldNames(settings.home, _folder() if place is None else place),
+        lambda name: Keyring(settings.home, settings.url, name),
         where=_where(settings),
         agent=agent or settings.agent,
+        shared=bool(settings.url),
     )
+    sleepers = Sleepers()
     wait_s = max_wait_s if max_wait_s is not None else settings.max_wait_s
-    return RoomServer(Tools(desk, wait_s, progress_every_s), desk)
+    tools = Tools(desk, sleepers, wait_s, progress_every_s)
+    return RoomServer(OneAgent(Agent(desk, tools)), client, sleepers)
+
+
+def build_open_server(
+    settings: Settings,
+    client: RoomsClient,
+    *,
+    max_wait_s: float | None = None,
+    progress_every_s: float = PROGRESS_EVERY_S,
+) -> RoomServer:
+    """A server that speaks for whichever agent a request names; see `agents.AGENT`.
+
+    The keys that the backend gives these agents are kept by store, for the next start.
+    """
+    sleepers = Sleepers()
+    wait_s = max_wait_s if max_wait_s is not None else settings.max_wait_s
+    where, keys_of = _where(settings), settings.url or f"store:{settings.store}"
+
+    def agent(name: str) -> Agent:
+        desk = Desk(
+            client,
+            GivenName(name),
+            lambda name: Keyring(settings.home, keys_of, name),
+            where=where,
+            agent=name,
+            shared=bool(settings.url),
+        )
+        return Agent(desk, Tools(desk, sleepers, wait_s, progress_every_s))
+
+    return RoomServer(AgentsByName(agent), client, sleepers)
 
 
 def _folder() -> str:
@@ -237,56 +475,3 @@ def _where(settings: Settings) -> str:
     with contextlib.suppress(ValueError, RuntimeError):
         return f"~/{Path(settings.store).relative_to(Path.home())} (embedded)"
     return f"{settings.store} (embedded)"
-
-
-def run_stdio(
-    settings: Settings,
-    client: RoomsClient,
-    *,
-    agent: str = "",
-    max_wait_s: float | None = None,
-    progress_every_s: float = PROGRESS_EVERY_S,
-) -> int:
-    """Serve MCP over stdin and stdout until EOF, SIGTERM or SIGINT. The process's exit code."""
-    # Configured first: the SDK would log to stderr at INFO, with what peers sent in it.
-    logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(name)s: %(message)s")
-    server = build_server(
-        settings,
-        client,
-        agent=agent,
-        max_wait_s=max_wait_s,
-        progress_every_s=progress_every_s,
-    )
-    return anyio.run(_serve_stdio, server, client)
-
-
-async def _serve_stdio(server: RoomServer, client: RoomsClient) -> int:
-    # The SDK's own loop leaves a reader thread behind on SIGINT and no time to clean up on
-    # SIGTERM; this one closes the backend, and then leaves without waiting for that thread.
-    caught = 0
-    # What a dependency prints would wait in sys.stdout, and reach the host when descriptor 1 is
-    # given back at the end.
-    async with stdio_server() as (read_stream, write_stream):
-        with contextlib.redirect_stdout(sys.stderr), anyio.CancelScope() as scope:
-            async with anyio.create_task_group() as tasks:
-
-                async def on_signal() -> None:
-                    nonlocal caught
-                    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-                        async for one in signals:
-                            caught = int(one)
-                            scope.cancel()
-                            return
-
-                tasks.start_soon(on_signal)
-                lowlevel = server._lowlevel_server  # pyright: ignore[reportPrivateUsage] -- run() offers no way in
-                await lowlevel.run(
-                    read_stream, write_stream, lowlevel.create_initialization_options()
-                )
-                tasks.cancel_scope.cancel()
-        with anyio.CancelScope(shield=True):
-            await client.aclose()
-        if caught:
-            sys.stderr.flush()
-            os._exit(_STDIO_EXIT + caught)
-    return 0

@@ -17,7 +17,7 @@ from .arguments import json_in
 from .desk import Desk
 from .hosts import Host, host
 from .replies import call, quoted, same_name
-from .waiting import PROGRESS_EVERY_S, Waiter
+from .waiting import PROGRESS_EVERY_S, Sleepers, Waiter
 
 HISTORY_PAGE = 200
 LEAST_LINE_TOKENS = 4  # of a message; more messages than fit need not be fetched
@@ -30,6 +30,7 @@ class Tools:
     """The tools of one agent's desk.
 
     Args:
+        sleepers: Ends the waits when the server stops.
         max_wait_s: The longest that a wait blocks; None takes the host's own limit.
         progress_every_s: Seconds between two signs of life of a wait, for hosts that ask.
     """
@@ -37,12 +38,13 @@ class Tools:
     def __init__(
         self,
         desk: Desk,
+        sleepers: Sleepers,
         max_wait_s: float | None = None,
         progress_every_s: float = PROGRESS_EVERY_S,
     ) -> None:
         self._desk = desk
         self._max_wait_s = max_wait_s
-        self._waiter = Waiter(desk, progress_every_s)
+        self._waiter = Waiter(desk, sleepers, progress_every_s)
 
     async def create_room(self, ctx: AnyContext, name: str, purpose: str = "") -> CallToolResult:
         """Open a room for agents to talk in; an open room of that name is joined instead.
@@ -89,6 +91,7 @@ class Tools:
         newest = replies.newest(joined.messages, you, allowed)
         shown = [replies.cut(replies.line(one, you), allowed, info.name, one.seq) for one in newest]
         first = newest[0].seq if newest else info.last_seq + 1
+        self._desk.quote(newest)
         next_step = call("wait_for_messages", room=info.name)
         if first > 1:
             earlier = call("read_history", room=info.name, before=first)
@@ -213,6 +216,7 @@ class Tools:
             more = posted.missed_count - len(missed)
             lines.append(f"You missed {posted.missed_count}:")
             lines += missed
+            self._desk.quote(posted.missed)
             if more > 0:
                 lines.append(f"{more} more are unread.")
             self._desk.show(posted.room_id, posted.missed[-1].seq)
@@ -242,6 +246,11 @@ class Tools:
             you = self._desk.hold_name(host.name)
             return _result(await self._waiter.wait(ctx, you, None, limit_s))
         room_id = await self._desk.room_id(room)
+        if not self._desk.likely_name(host.name):
+            row = await self._desk.row(room_id, "")
+            if row is None:
+                return _refused(_deleted(room))
+            return _result(await self._waiter.look(ctx, row, limit_s))
         you = self._desk.hold_name(host.name)
         head: list[str] = []
         if not self._desk.is_in(room_id):
@@ -279,13 +288,14 @@ class Tools:
         )
         row = await self._desk.row(room_id, you)
         if row is None:
-            return _refused(f"{quoted(room)} was deleted. Next: {call('list_rooms')}")
+            return _refused(_deleted(room))
         found = [one for one in page.messages if not before or one.seq > after]
         allowed = min(max_tokens, replies.MAX_HISTORY_TOKENS)
         if after and not before:
             shown = found[: replies.fitting([replies.line(one, you) for one in found], allowed)]
         else:
             shown = replies.newest(found, you, allowed)
+        self._desk.quote(shown)
         return _result(replies.history(row, you, shown, allowed, after=after, before=before))
 
     async def list_rooms(
@@ -328,6 +338,7 @@ class Tools:
             return _result([f"Nothing {where} holds all the words of {quoted(query)}."])
         lines = [replies.found(hit, you, query) for hit in hits]
         count = replies.fitting(lines, min(max_tokens, replies.MAX_HISTORY_TOKENS))
+        self._desk.quote([hit.message for hit in hits[:count]])
         first = hits[0]
         around = call("read_history", room=first.room, before=first.message.seq + 5)
         shown = f", {count} shown" if count < len(hits) else ""
@@ -382,6 +393,10 @@ def _host(ctx: AnyContext) -> Host:
 def _result(lines: Sequence[str], structured: dict[str, Any] | None = None) -> CallToolResult:
     text = TextContent(type="text", text="\n".join(line for line in lines if line))
     return CallToolResult(content=[text], structured_content=structured)
+
+
+def _deleted(room: str) -> str:
+    return f"{quoted(room)} was deleted. Next: {call('list_rooms')}"
 
 
 def _refused(text: str) -> CallToolResult:

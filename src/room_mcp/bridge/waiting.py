@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import anyio
 from mcp.server.mcpserver import Context
 
 from room_mcp import wire
@@ -20,13 +22,40 @@ from . import replies
 from .desk import Desk
 from .replies import call, quoted, same_name
 
+STOPPING = "The server is being stopped. Nothing is lost: wait again when it is back."
 PROGRESS_EVERY_S = 10.0  # feeds the idle timers of the hosts that have one
 PAGE = 50
 
 
+class Sleepers:
+    """All waits of one server; `end` ends them early, when it stops."""
+
+    def __init__(self) -> None:
+        self._asleep: set[anyio.CancelScope] = set()
+        self.ended = False
+
+    def end(self) -> None:
+        self.ended = True
+        for scope in self._asleep:
+            scope.cancel()
+
+    @contextmanager
+    def asleep(self) -> Generator[None]:
+        """The block ends at once when the server stops, and so does any that begins later."""
+        with anyio.CancelScope() as scope:
+            self._asleep.add(scope)
+            if self.ended:
+                scope.cancel()
+            try:
+                yield
+            finally:
+                self._asleep.discard(scope)
+
+
 class Waiter:
-    def __init__(self, desk: Desk, progress_every_s: float = PROGRESS_EVERY_S) -> None:
+    def __init__(self, desk: Desk, sleepers: Sleepers, progress_every_s: float) -> None:
         self._desk = desk
+        self._sleepers = sleepers
         self._progress_every_s = progress_every_s
 
     async def wait(
@@ -59,12 +88,53 @@ class Waiter:
                 return self._nowhere(rows, room_id)
             for row in known:
                 await self._desk.acknowledge(row, you)
-            if len(known) > 1:
-                woken = await self._slept(you, known, deadline, signs)
-                continue
-            woken, page = await self._slept_in(known[0], you, deadline, signs)
+            page = None
+            with self._sleepers.asleep():
+                if len(known) > 1:
+                    woken = await self._slept(you, known, deadline, signs)
+                else:
+                    woken, page = await self._slept_in(known[0], you, deadline, signs)
+            if self._sleepers.ended:
+                return [STOPPING, f"Next: {self._again(room_id, rows)}"]
             if page is not None:
                 return self._told(known[0], page, self._of_others(known[0], page, you), you)
+
+    async def look(self, ctx: Context[Any, Any], row: wire.Room, limit_s: float) -> list[str]:
+        """The lines of an answer to somebody without a name: what is said next in a room."""
+        if row.lifecycle == "closed":
+            return [*replies.ending(row), replies.END_OF_ROOM]
+        again = call("read_history", room=row.name, after=row.last_seq)
+        page = None
+        with self._sleepers.asleep():
+            page = await self._next_page(row, limit_s, _Signs(ctx, self._progress_every_s, limit_s))
+        if self._sleepers.ended:
+            return [STOPPING, f"Next: {again}"]
+        if page is None or not page.messages:
+            return [f"Nothing new in {limit_s:g} s.", f"Next: {again}"]
+        lines = [replies.line(one, "") for one in page.messages]
+        count = replies.fitting(lines, replies.MAX_REPLY_TOKENS)
+        self._desk.quote(page.messages[:count])
+        cursor = page.messages[count - 1].seq
+        again = call("read_history", room=row.name, after=cursor)
+        shown = [
+            replies.cut(line, replies.MAX_REPLY_TOKENS, row.name, one.seq)
+            for one, line in zip(page.messages[:count], lines, strict=False)
+        ]
+        ended = replies.ending(_as_of(row, page)) if page.closed else []
+        head = f"{quoted(row.name)}, {count} new"
+        return [*ended, head, *shown, f"cursor {cursor}. Next: {again}"]
+
+    async def _next_page(self, row: wire.Room, limit_s: float, signs: _Signs) -> wire.Page | None:
+        """The first messages above the room's last one, or None when the time is up."""
+        deadline = time.monotonic() + limit_s
+        while (left := deadline - time.monotonic()) > 0:
+            page = await self._desk.client.messages(
+                row.id, after=row.last_seq, wait_s=min(left, signs.next_in_s()), limit=PAGE
+            )
+            if page.messages:
+                return page
+            await signs.give()
+        return None
 
     async def _rows(self, room_id: str | None, you: str) -> list[wire.Room]:
         if room_id is None:
@@ -158,6 +228,7 @@ class Waiter:
         count = replies.fitting(all_lines, max_tokens)
         cursor = page.messages[-1].seq if count == len(others) else others[count - 1].seq
         self._desk.show(row.id, cursor)
+        self._desk.quote(others[:count])
         left = max(row.unread or 0, len(others)) - count
         lines = [
             replies.cut(line, max_tokens, row.name, one.seq)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import cast
 
 import room_mcp
 
 from . import acting, doctor, following, install, reading, serving
+from .serving import DEFAULT_HOST, DEFAULT_PORT
 
 DEMOS = ("review",)
-DEFAULT_HOST = "127.0.0.1"
-DEFAULT_PORT = 8750
+SERVER_OPTIONS = ("own_name", "max_wait", "transport", "path", "mcp_host", "mcp_port")
 MAX_PORT = 65_535
 SHOWN_MESSAGES = 50
 
@@ -35,8 +36,9 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
     args, rest = parser.parse_known_args(argv)
     if rest and not _taken(args, rest):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    if args.command and (args.own_name, args.max_wait, args.transport) != (None, None, None):
-        parser.error(f"--agent, --max-wait and --transport do not go before {args.command}")
+    if args.command and any(getattr(args, name) is not None for name in SERVER_OPTIONS):
+        options = "--agent, --max-wait, --transport, --host, --port and --path"
+        parser.error(f"{options} of the MCP server do not go before {args.command}")
     return args
 
 
@@ -60,9 +62,21 @@ def build() -> argparse.ArgumentParser:
         help="the longest that wait_for_messages blocks; by default what the host allows",
     )
     server.add_argument(
-        "--transport", metavar="KIND", help="stdio (default), the only one in this version"
+        "--transport", metavar="KIND", help="stdio (default), streamable-http or sse"
     )
-    parser.set_defaults(run=serving.stdio)
+    server.add_argument(
+        "--host", dest="mcp_host", help=f"for HTTP: the address to listen on, else {DEFAULT_HOST}"
+    )
+    server.add_argument(
+        "--port",
+        dest="mcp_port",
+        type=_port,
+        help=f"for HTTP: the port, else {DEFAULT_PORT}; 0 picks a free one",
+    )
+    server.add_argument(
+        "--path", type=_path, help="for HTTP: where MCP is on the server, else /mcp or /sse"
+    )
+    parser.set_defaults(run=serving.mcp)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     for add in (
         _add_rooms,
@@ -329,6 +343,12 @@ def _count(text: str) -> int:
     if not (1 <= count <= 500 and count == int(count)):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 500")
     return int(count)
+
+
+def _path(text: str) -> str:
+    if not re.fullmatch(r"(/[\w.~-]+)+", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} is no path; it looks like /mcp")
+    return text
 
 
 def _port(text: str) -> int:

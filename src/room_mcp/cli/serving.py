@@ -1,4 +1,4 @@
-"""The commands that serve or start something else: MCP over stdio, `serve`, `demo`, `version`."""
+"""The commands that serve or start something else: MCP alone, `serve`, `demo`, `version`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ import gc
 import signal
 import socket
 import sys
+from collections.abc import Coroutine
 from dataclasses import replace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import room_mcp
 
 from . import Failed, WrongUse
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-LATER_TRANSPORTS = ("sse", "streamable-http", "http")
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8750
+STDIO = "stdio"
+TRANSPORTS = (STDIO, "streamable-http", "http", "sse")
 
 AT_A_TERMINAL = (
     "room-mcp: this is an MCP server that waits for a host to speak on stdin. "
@@ -25,15 +29,20 @@ AT_A_TERMINAL = (
 )
 
 
-def stdio(args: argparse.Namespace) -> int:
-    """Serve MCP over stdin and stdout until stdin ends."""
-    if args.transport in LATER_TRANSPORTS:
+def mcp(args: argparse.Namespace) -> int:
+    """Serve MCP alone: over stdin and stdout until stdin ends, or over HTTP until stopped."""
+    transport = args.transport or STDIO
+    if transport not in TRANSPORTS:
+        raise WrongUse(f"There is no transport {transport!r}. Choose {' or '.join(TRANSPORTS)}.")
+    return _stdio(args) if transport == STDIO else _http(args, transport)
+
+
+def _stdio(args: argparse.Namespace) -> int:
+    if any(value is not None for value in (args.mcp_host, args.mcp_port, args.path)):
         raise WrongUse(
-            f"--transport {args.transport} is not in this version. Leave it out to serve MCP over "
-            "stdio; `room-mcp serve` serves the rooms over HTTP."
+            "--host, --port and --path need --transport streamable-http or sse; over stdio there "
+            "is no address."
         )
-    if args.transport not in (None, "stdio"):
-        raise WrongUse(f"There is no transport {args.transport!r}; this version knows stdio.")
     if sys.stdin.isatty():
         print(AT_A_TERMINAL, file=sys.stderr)
     from room_mcp.rooms import member_name
@@ -45,7 +54,7 @@ def stdio(args: argparse.Namespace) -> int:
     # Importing makes many objects that stay: looking for garbage among them costs a host that
     # waits 15 % of the start, now and at every later collection.
     gc.disable()
-    from room_mcp.bridge.server import run_stdio
+    from room_mcp.bridge.stdio import run_stdio
     from room_mcp.compose import open_client
 
     gc.enable()
@@ -55,8 +64,29 @@ def stdio(args: argparse.Namespace) -> int:
     )
 
 
+def _http(args: argparse.Namespace, transport: str) -> int:
+    from room_mcp.settings import AGENT, Settings
+
+    settings = Settings.from_env()
+    if args.own_name or settings.agent:
+        raise WrongUse(
+            f"--agent and {AGENT.name} name the one agent of a stdio process. Over HTTP every "
+            "agent names itself, by its address /as/NAME/… or the header Room-Agent."
+        )
+    host = DEFAULT_HOST if args.mcp_host is None else args.mcp_host
+    port = DEFAULT_PORT if args.mcp_port is None else args.mcp_port
+    _must_be_loopback(host, port)
+    _must_be_free(host, port)
+    from room_mcp.compose import serve_mcp
+
+    # One name for the transport, by whichever it was asked for.
+    kind = "sse" if transport == "sse" else "streamable-http"
+    path = args.path or ""
+    return _run(serve_mcp(settings, kind, host, port, path=path, max_wait_s=args.max_wait))
+
+
 def serve(args: argparse.Namespace) -> int:
-    """Serve the REST backend until SIGTERM or Ctrl-C."""
+    """Serve the REST backend and MCP on one port until SIGTERM or Ctrl-C."""
     from room_mcp.settings import URL, Settings
 
     settings = Settings.from_env()
@@ -65,26 +95,34 @@ def serve(args: argparse.Namespace) -> int:
             f"{URL.name} is set: it says that the rooms are on another server. Unset it to serve "
             "the rooms of this machine."
         )
-    if args.host not in LOOPBACK:
-        raise WrongUse(
-            f"--host {args.host} would let others in, and this version has no server keys yet: it "
-            "serves this machine only. Another machine reaches it through a tunnel, such as "
-            f"ssh -L {args.port}:127.0.0.1:{args.port} HOST"
-        )
+    _must_be_loopback(args.host, args.port)
     _must_be_free(args.host, args.port)
-    import asyncio
-
     from room_mcp.compose import serve
 
     if args.store:
         settings = replace(settings, store=args.store)
+    return _run(serve(settings, args.host, args.port))
+
+
+def _run(serving: Coroutine[Any, Any, None]) -> int:
+    import asyncio
+
     # The server ends in order first, then raises the signal again.
     signal.signal(signal.SIGTERM, _end)
     try:
-        asyncio.run(serve(settings, args.host, args.port))
+        asyncio.run(serving)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
     return 0
+
+
+def _must_be_loopback(host: str, port: int) -> None:
+    if host not in LOOPBACK:
+        raise WrongUse(
+            f"--host {host} would let others in, and this version has no server keys yet: it "
+            "serves this machine only. Another machine reaches it through a tunnel, such as "
+            f"ssh -L {port}:127.0.0.1:{port} HOST"
+        )
 
 
 def _end(signum: int, frame: object) -> NoReturn:

@@ -1,0 +1,60 @@
+"""For which agent a request speaks, and what stands ready for that agent."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from starlette.requests import HTTPConnection
+
+from .desk import Desk
+from .tools import Tools
+
+AGENT = "room_mcp.agent"  # a key of the ASGI scope: the name that a request brought with it
+MAX_AGENTS = 10_000  # desks that are kept; an agent without one is shown some messages again
+
+
+class Agent(NamedTuple):
+    desk: Desk
+    tools: Tools
+
+
+class Agents(Protocol):
+    """The agents of one server."""
+
+    def of(self, request: object) -> Agent:
+        """The agent for which a request speaks; `request` is the transport's own, or None."""
+        ...
+
+
+class OneAgent:
+    """The agent of a process of its own: every request is its."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+
+    def of(self, request: object) -> Agent:
+        return self._agent
+
+
+class AgentsByName:
+    """Agents that say with each HTTP request who they are; nothing is bound to a session.
+
+    Args:
+        make: Makes the agent of a name; of the empty name for whoever did not say one.
+    """
+
+    def __init__(self, make: Callable[[str], Agent]) -> None:
+        self._make = make
+        self._agents: OrderedDict[str, Agent] = OrderedDict()
+
+    def of(self, request: object) -> Agent:
+        name = request.scope.get(AGENT, "") if isinstance(request, HTTPConnection) else ""
+        agent = self._agents.get(name)
+        if agent is None:
+            agent = self._agents[name] = self._make(name)
+        self._agents.move_to_end(name)
+        if len(self._agents) > MAX_AGENTS:
+            self._agents.popitem(last=False)
+        return agent

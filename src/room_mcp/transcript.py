@@ -1,0 +1,44 @@
+"""A room in Markdown, for people: what was said stands indented, as code does."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from room_mcp import wire
+
+MEDIA_TYPE = "text/markdown"
+
+
+def heading(name: str, purpose: str, closing: wire.Closing | None) -> str:
+    """The room's name, what it is for, and how it ended."""
+    lines = [f"# {name}", ""]
+    if purpose:
+        lines += _quoted(purpose)
+    if closing is not None:
+        lines += [f"Closed: {closing.outcome}, by {closing.by}.", ""]
+        if closing.conclusion:
+            lines += _quoted(closing.conclusion)
+    return "\n".join(lines) + "\n"
+
+
+def entry(message: wire.Message) -> str:
+    """One message under a heading with its number, its sender and whom it is for."""
+    to = f" → {', '.join(message.to)}" if message.to else ""
+    reply = f" re #{message.reply_to}" if message.reply_to else ""
+    head = f"## #{message.seq} {message.sender}{to} [{message.type}]{reply}"
+    lines = [head, "", f"{message.timestamp}, {message.sender_type}", ""]
+    said = message.content
+    if said is None:
+        lines += ["(erased)", ""]
+    elif isinstance(said, str):
+        lines += _quoted(said)
+    else:
+        lines += _quoted(json.dumps(said, ensure_ascii=False, indent=2))
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> list[str]:
+    """Indented by four: shown as it is, and unable to pass for a heading of ours."""
+    return [*(f"    {line}" for line in text.splitlines() or [""]), ""]
