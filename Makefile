@@ -5,13 +5,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test check bench constraints clean
+PROOFS := conformance inspector clients hosts fuzz
+
+.PHONY: help demo test check bench proof $(PROOFS) constraints clean
 
 help:
 	@echo "make demo   set up, then two agents and a third review a change in one room"
 	@echo "make test   set up, then every check and test"
 	@echo "make check  only the checks: ruff, pyright, import-linter"
 	@echo "make bench  the figures; measures this machine, asserts nothing"
+	@echo "make proof  suites, clients and hosts of others: $(PROOFS)"
 	@echo "make clean  remove what make made"
 
 demo: $(VENV)/.installed
@@ -28,6 +31,13 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench
+
+# What could not be tried on this machine is said, and fails only the proof of all.
+$(PROOFS): $(VENV)/.dev
+	$(BIN)/python -m proof.$@ || test $$? -eq 3
+
+proof: $(VENV)/.dev
+	$(BIN)/python -m proof
 
 # A system Python may come without ensurepip; virtualenv, in a folder of its own, does without.
 $(VENV)/bin/python:
@@ -54,4 +64,4 @@ constraints:
 	rm -rf $(VENV)-pins
 
 clean:
-	rm -rf $(VENV) $(VENV)-tools $(VENV)-pins build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-tools $(VENV)-pins .proof build dist .pytest_cache .ruff_cache .hypothesis

@@ -1,4 +1,9 @@
-"""The least that an MCP server on the same SDK can be: what ours is held against."""
+"""The least that an MCP server on the same SDK can be: what ours is held against.
+
+python -m bench.minimal_server [PORT]     over stdio, or over streamable HTTP at /mcp
+"""
+
+import sys
 
 from mcp.server.mcpserver import MCPServer
 
@@ -12,4 +17,7 @@ async def noop(text: str = "") -> str:
 
 
 if __name__ == "__main__":
-    server.run()
+    if sys.argv[1:]:
+        server.run("streamable-http", port=int(sys.argv[1]))
+    else:
+        server.run()

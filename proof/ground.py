@@ -21,7 +21,11 @@ ROOM_MCP = (sys.executable, "-m", "room_mcp")
 OLDEST_NODE = (22, 19)  # what the conformance suite and the Inspector need
 SKIPPED = 3
 
-_NO_SCRIPTS = {"npm_config_audit": "false", "npm_config_fund": "false", "npm_config_loglevel": "error"}
+_QUIET = {
+    "npm_config_audit": "false",
+    "npm_config_fund": "false",
+    "npm_config_loglevel": "error",
+}
 
 
 class CannotTry(Exception):
@@ -108,13 +112,14 @@ def packages(name: str, wanted: Sequence[str]) -> Path:
     done = subprocess.run(
         [npm, "install", "--no-package-lock", "--no-save", *wanted],
         cwd=folder,
-        env={**os.environ, **_NO_SCRIPTS},
+        env={**os.environ, **_QUIET},
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
-        raise CannotTry(f"npm could not fetch {', '.join(wanted)}: {_last_line(done.stderr)}")
+        why = [line for line in done.stderr.splitlines() if "complete log" not in line]
+        raise CannotTry(f"npm could not fetch {', '.join(wanted)}: {_last_line(why)}")
     stamp.write_text(json.dumps(list(wanted)))
     return modules
 
@@ -152,13 +157,15 @@ def python_with(name: str, wanted: Sequence[str]) -> Path:
         check=False,
     )
     if done.returncode:
-        raise CannotTry(f"pip could not fetch {', '.join(wanted)}: {_last_line(done.stderr)}")
+        raise CannotTry(
+            f"pip could not fetch {', '.join(wanted)}: {_last_line(done.stderr.splitlines())}"
+        )
     stamp.write_text(json.dumps(list(wanted)))
     return python
 
 
-def _last_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
+def _last_line(of: Sequence[str]) -> str:
+    lines = [line for line in of if line.strip()]
     return lines[-1].strip() if lines else "no reason given"
 
 

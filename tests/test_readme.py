@@ -19,7 +19,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from room_mcp.bridge.server import build_server
+from proof import PROOFS
+from room_mcp.bridge.server import RoomServer, build_server
 from room_mcp.cli.parser import build
 from room_mcp.client import RoomsClient
 from room_mcp.settings import SETTINGS, Settings
@@ -76,11 +77,14 @@ def test_the_commands_table_is_the_command_line():
     rows_are("commands", (f"| `room-mcp {name}` | {help} |" for name, help in described.items()))
 
 
+def server(home: Path, client: RoomsClient) -> RoomServer:
+    return build_server(Settings(home=home, store=str(home / "rooms.db")), client)
+
+
 @pytest.mark.anyio
 async def test_the_tools_table_is_the_servers(tmp_path: Path):
-    settings = Settings(home=tmp_path, store=str(tmp_path / "rooms.db"))
     async with RoomsClient("http://127.0.0.1:9") as client:
-        tools = await build_server(settings, client).list_tools()
+        tools = await server(tmp_path, client).list_tools()
 
     rows_are(
         "tools",
@@ -92,11 +96,49 @@ async def test_the_tools_table_is_the_servers(tmp_path: Path):
     )
 
 
+@pytest.mark.anyio
+async def test_the_resources_table_is_the_servers(tmp_path: Path):
+    async with RoomsClient("http://127.0.0.1:9") as client:
+        templates = await server(tmp_path, client).list_resource_templates()
+
+    rows_are(
+        "resources",
+        (f"| `{one.uri_template}` | {one.title} | `{one.mime_type}` |" for one in templates),
+    )
+
+
+@pytest.mark.anyio
+async def test_the_prompts_table_is_the_servers(tmp_path: Path):
+    async with RoomsClient("http://127.0.0.1:9") as client:
+        prompts = await server(tmp_path, client).list_prompts()
+
+    rows_are(
+        "prompts",
+        (
+            f"| `{one.name}({', '.join(argument.name for argument in one.arguments or [])})` | "
+            f"{one.description} |"
+            for one in prompts
+        ),
+    )
+
+
 def test_the_desktop_example_is_what_install_writes():
     example = json.loads((ROOT / "claude_desktop_config.example.json").read_text("utf-8"))
 
     assert list(example["mcpServers"]) == ["room"]
     assert set(example["mcpServers"]["room"]) == {"command", "args", "env"}
+
+
+def test_every_target_that_the_readme_names_is_in_the_makefile():
+    named = set(re.findall(r"\bmake ([a-z]+)", README.read_text("utf-8")))
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    proofs = re.search(r"^PROOFS := (.*)$", makefile, re.M)
+    assert proofs
+    targets = {*proofs[1].split(), *re.findall(r"^([a-z]+):", makefile, re.M)}
+
+    assert {"demo", "test", *PROOFS} <= named
+    assert named - targets == set()
+    assert tuple(proofs[1].split()) == PROOFS
 
 
 def test_every_file_that_the_readme_links_to_is_there():

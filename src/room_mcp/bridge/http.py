@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Collection
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from urllib.parse import unquote
 
 import anyio
@@ -70,14 +70,8 @@ class McpOverHttp:
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """What has to run while the routes are served; once."""
-        try:
-            if self._sessions is None:
-                yield
-                return
-            async with self._sessions.run():
-                yield
-        finally:
-            self._server.updates.end()
+        async with nullcontext() if self._sessions is None else self._sessions.run():
+            yield
 
     def stop(self) -> None:
         """Answer what waits, then end what would go on for ever."""

@@ -11,8 +11,7 @@ from mcp.server.caching import CacheHint
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context, MCPServer
-from mcp.server.mcpserver.exceptions import ResourceNotFoundError, ToolError
-from mcp.server.subscriptions import ListenHandler
+from mcp.server.mcpserver.exceptions import ToolError
 from mcp.shared.exceptions import MCPError
 from mcp.types import (
     INTERNAL_ERROR,
@@ -21,7 +20,6 @@ from mcp.types import (
     Completion,
     CompletionArgument,
     CompletionContext,
-    EmptyResult,
     GetPromptResult,
     InputRequiredResult,
     ListResourcesResult,
@@ -32,16 +30,13 @@ from mcp.types import (
     ResourceTemplateReference,
     SubscribeRequestParams,
     SubscriptionsListenRequestParams,
-    SubscriptionsListenResult,
     TextContent,
     Tool,
     UnsubscribeRequestParams,
 )
-from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import AnyUrl, ValidationError
 
 import room_mcp
-from room_mcp import wire
 from room_mcp.addressing import AddressError, AmbiguousRoom, NoSuchRoom, short_ids
 from room_mcp.client import RoomsClient
 from room_mcp.connection import without_login
@@ -61,8 +56,9 @@ from .names import GivenName, HeldNames, NameHeld, Nameless
 from .provenance import provenance
 from .replies import call, quoted
 from .resources import Resources, parsed
+from .subscriptions import Subscriptions
 from .tools import Tools
-from .updates import Listener, Updates
+from .updates import Updates
 from .waiting import PROGRESS_EVERY_S, Sleepers
 
 # Some hosts show a model no more than the first 512 characters, so these stand alone.
@@ -88,8 +84,6 @@ NAMELESS = (
 )
 
 LONGEST_NAME = 100  # of a room; a longer one cannot be opened
-MAX_WATCHED = 200  # resources that one client watches
-MAX_LISTENERS = 10_000  # streams of changes; a client has one
 _ENDED = ("room_closed", "room_not_found")
 _STABLE = CacheHint(ttl_ms=300_000, scope="public")  # the same for everybody until an upgrade
 
@@ -101,7 +95,7 @@ class RoomServer(MCPServer[None]):
     """
 
     def __init__(self, agents: Agents, client: RoomsClient, sleepers: Sleepers) -> None:
-        self.updates = Updates(client)
+        updates = Updates(client)
         super().__init__(
             "room-mcp",
             title="Rooms",
@@ -115,28 +109,27 @@ class RoomServer(MCPServer[None]):
                 "prompts/list": _STABLE,
                 "resources/templates/list": _STABLE,
             },
-            subscriptions=self.updates.bus,
+            subscriptions=updates.bus,
         )
         self._agents = agents
         self._client = client
         self._sleepers = sleepers
         self._resources = Resources(client)
+        self._watching = Subscriptions(updates, self._resources, self._other_uris)
         self._listed: list[Tool] = []
-        self._listening = ListenHandler(self.updates.bus, max_subscriptions=MAX_LISTENERS)
-        self._listeners: dict[int, Listener] = {}  # by connection, of the handshake era
         register(self, lambda ctx: self._agent(ctx).tools)
         self.completion()(self._completed)
         sdk.handle(self, "resources/list", PaginatedRequestParams, self._list_rooms)
-        sdk.handle(self, "resources/subscribe", SubscribeRequestParams, self._subscribe)
-        sdk.handle(self, "resources/unsubscribe", UnsubscribeRequestParams, self._unsubscribe)
-        sdk.handle(self, "subscriptions/listen", SubscriptionsListenRequestParams, self._listen)
+        watching = self._watching
+        sdk.handle(self, "resources/subscribe", SubscribeRequestParams, watching.subscribe)
+        sdk.handle(self, "resources/unsubscribe", UnsubscribeRequestParams, watching.unsubscribe)
+        sdk.handle(self, "subscriptions/listen", SubscriptionsListenRequestParams, watching.listen)
         sdk.announce_resources(self)
 
     def stop(self) -> None:
         """End all waits and streams of changes with an answer, so that the process can end."""
         self._sleepers.end()
-        self.updates.end()
-        self._listening.close()
+        self._watching.end()
 
     def _agent(self, ctx: Context[Any, Any] | None) -> Agent:
         return self._agents.of(ctx.request_context.request if ctx is not None else None)
@@ -235,9 +228,12 @@ class RoomServer(MCPServer[None]):
             raise MCPError(INTERNAL_ERROR, plain(str(error))) from None
         if not cursor:
             page.resources = [*await self.list_resources(), *page.resources]
-        if listener := self._listener(ctx):
+        if listener := self._watching.listener(ctx):
             listener.watch_list()
         return page
+
+    async def _other_uris(self) -> set[str]:
+        return {str(one.uri) for one in await self.list_resources()}
 
     async def list_resource_templates(self) -> list[ResourceTemplate]:
         return [*self._resources.templates(), *await super().list_resource_templates()]
@@ -249,72 +245,6 @@ class RoomServer(MCPServer[None]):
         if of_room is None:
             return await super().read_resource(uri, context)
         return [await self._resources.read(of_room)]
-
-    async def _permitted(self, uri: str) -> wire.Room | None:
-        """The room that a URI stands for, if the caller may read it; None for other resources.
-
-        Raises:
-            MCPError: There is nothing at the URI that the caller may read.
-        """
-        try:
-            of_room = parsed(uri)
-            if of_room is not None:
-                return await self._resources.found(of_room)
-            if uri in {str(one.uri) for one in await self.list_resources()}:
-                return None
-            raise ResourceNotFoundError(f"There is no resource {plain(uri)!r}.")
-        except ResourceNotFoundError as error:
-            raise MCPError(INVALID_PARAMS, str(error), {"uri": uri}) from None
-
-    async def _watchable(self, uris: Iterable[str]) -> dict[str, wire.Room]:
-        """The rooms behind these URIs; raises MCPError for one that may not be read."""
-        wanted = list(dict.fromkeys(uris))
-        if len(wanted) > MAX_WATCHED:
-            raise MCPError(INVALID_PARAMS, f"At most {MAX_WATCHED} resources can be watched.")
-        rooms = {uri: await self._permitted(uri) for uri in wanted}
-        return {uri: room for uri, room in rooms.items() if room is not None}
-
-    async def _listen(
-        self, ctx: ServerRequestContext[Any, Any], params: SubscriptionsListenRequestParams
-    ) -> SubscriptionsListenResult:
-        wanted = params.notifications
-        rooms = await self._watchable(wanted.resource_subscriptions or ())
-        with self.updates.watching(rooms, the_list=bool(wanted.resources_list_changed)):
-            return await self._listening(ctx, params)
-
-    async def _subscribe(
-        self, ctx: ServerRequestContext[Any, Any], params: SubscribeRequestParams
-    ) -> EmptyResult:
-        room = await self._permitted(params.uri)
-        if listener := self._listener(ctx):
-            if listener.count >= MAX_WATCHED:
-                raise MCPError(
-                    INVALID_PARAMS,
-                    f"At most {MAX_WATCHED} resources can be watched. Unsubscribe one.",
-                )
-            listener.watch(params.uri, room)
-        return EmptyResult()
-
-    async def _unsubscribe(
-        self, ctx: ServerRequestContext[Any, Any], params: UnsubscribeRequestParams
-    ) -> EmptyResult:
-        if listener := self._listener(ctx):
-            listener.unwatch(params.uri)
-        return EmptyResult()
-
-    def _listener(self, ctx: ServerRequestContext[Any, Any]) -> Listener | None:
-        """What tells the caller of changes; None where nothing can be sent between requests."""
-        connection = sdk.connection(ctx)
-        if (
-            ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
-            or not connection.has_standalone_channel
-        ):
-            return None
-        listener = self._listeners.get(id(connection))
-        if listener is None:
-            listener = self._listeners[id(connection)] = Listener(self.updates, connection)
-            connection.exit_stack.callback(self._listeners.pop, id(connection))
-        return listener
 
     # ---- prompts --------------------------------------------------------------------------------
 

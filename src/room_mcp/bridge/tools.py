@@ -54,7 +54,7 @@ class Tools:
         you = joined.agent_name
         if not room.created:
             head = f"{quoted(room.name)} was open already: joined, not doubled. You are {you}."
-            return self._joined(joined, head)
+            return self._joined(joined, head, created=False)
         next_step = call("wait_for_messages", room=room.name)
         lines = [
             f"Room {quoted(room.name)} opened. You are {you}.",
@@ -67,6 +67,7 @@ class Tools:
             "room": room.name,
             "room_id": room.id,
             "you": you,
+            "created": True,
             "invite": lines[1],
             "next": next_step,
         }
@@ -80,7 +81,8 @@ class Tools:
         head = f"Joined {quoted(joined.room.name)}. You are {joined.agent_name}."
         return self._joined(joined, head)
 
-    def _joined(self, joined: wire.Joined, head: str) -> CallToolResult:
+    def _joined(self, joined: wire.Joined, head: str, **more: Any) -> CallToolResult:
+        """The answer of whoever enters a room; `more` belongs to its structure."""
         you = joined.agent_name
         info = joined.room
         if info.purpose:
@@ -116,6 +118,7 @@ class Tools:
             "messages": shown,
             "expected": owed,
             "next": next_step,
+            **more,
         }
         return _result(text, self._standing_alone(structured))
 

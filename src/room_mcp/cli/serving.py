@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import errno
 import gc
+import resource
 import signal
 import socket
 import sys
@@ -20,6 +21,7 @@ from . import Failed, WrongUse
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8750
+OPEN_FILES = 10_240  # what every system grants that grants more than 1,024
 STDIO = "stdio"
 TRANSPORTS = (STDIO, "streamable-http", "http", "sse")
 
@@ -107,6 +109,7 @@ def serve(args: argparse.Namespace) -> int:
 def _run(serving: Coroutine[Any, Any, None]) -> int:
     import asyncio
 
+    _allow_many_connections()
     # The server ends in order first, then raises the signal again.
     signal.signal(signal.SIGTERM, _end)
     try:
@@ -114,6 +117,14 @@ def _run(serving: Coroutine[Any, Any, None]) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
     return 0
+
+
+def _allow_many_connections() -> None:
+    """As many open files as the system grants a process: by default it is 1,024 on many."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if most == resource.RLIM_INFINITY else min(most, OPEN_FILES)
+    with contextlib.suppress(ValueError, OSError):  # what there is has to do then
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _must_be_loopback(host: str, port: int) -> None:
