@@ -108,6 +108,7 @@ def packages(name: str, wanted: Sequence[str]) -> Path:
     if npm is None:
         raise CannotTry("npm is not installed")
     folder.mkdir(parents=True, exist_ok=True)
+    stamp.unlink(missing_ok=True)
     (folder / "package.json").write_text('{"private": true}\n')
     done = subprocess.run(
         [npm, "install", "--no-package-lock", "--no-save", *wanted],

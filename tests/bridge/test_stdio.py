@@ -233,3 +233,22 @@ async def test_a_window_that_has_not_joined_is_not_taken_for_another(machine: Ma
     read = await two.call("read_history", room="api-review")
 
     assert read.lines[1].endswith(" claude: hello from window one")
+
+
+async def test_a_host_with_a_process_for_each_call_is_not_shown_the_same_for_ever(machine: Machine):
+    async def waited() -> str:
+        server = await machine.server("--agent", "ann", "--max-wait", "0.05")
+        answer = await server.call("wait_for_messages", room="api-review")
+        assert await server.end() == 0
+        return answer.text
+
+    ann, bob = await machine.server("--agent", "ann"), await machine.server("--agent", "bob")
+    await ann.call("create_room", name="api-review")
+    await ann.end()
+    await bob.call("send_message", room="api-review", content="look here")
+
+    first, second, third = await waited(), await waited(), await waited()
+
+    assert "bob: look here" in first
+    assert "(shown before)" in second  # the first may never have reached the model
+    assert third.startswith("Nothing new")

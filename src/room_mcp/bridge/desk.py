@@ -34,6 +34,7 @@ class Call:
     read: Mapping[str, int]
     shown: dict[str, int] = field(default_factory=lambda: dict[str, int]())
     heard: dict[str, int] = field(default_factory=lambda: dict[str, int]())
+    repeated: dict[str, int] = field(default_factory=lambda: dict[str, int]())
     quoted: list[wire.Message] = field(default_factory=lambda: list[wire.Message]())
 
 
@@ -79,6 +80,7 @@ class Desk:
         self._ids: dict[str, str] = {}  # what the model called a room → its id
         self._shown: dict[str, int] = {}  # room id → what complete answers showed
         self._heard: dict[str, int] = {}  # the same, of what others said
+        self._repeated: dict[str, int] = {}  # room id → what was shown by a process before, too
         self._tried: dict[str, int] = {}  # room id → what any answer showed, complete or not
         self._acknowledged: dict[str, int] = {}  # room id → what the backend was told
         self._said: dict[str, _Said] = {}
@@ -94,18 +96,32 @@ class Desk:
         """The call's answer goes out whole; a cancelled call never comes here."""
         _raise(self._shown, call.shown)
         _raise(self._heard, call.heard)
+        _raise(self._repeated, call.repeated)
 
     def ack(self, room_id: str) -> int:
         return current_call.get().read.get(room_id, 0)
 
     async def acknowledge(self, room: wire.Room, you: str) -> None:
         """Let the backend know what was read before a long silence; a restart finds it there."""
-        ack = self.ack(room.id)
+        await self._acknowledge(room, you, self.ack(room.id))
+
+    async def _acknowledge(self, room: wire.Room, you: str, ack: int) -> None:
         if ack > self._acknowledged.get(room.id, 0):
             await self.client.messages(
                 room.id, after=room.last_seq, reader=you, ack=ack, limit=1, key=self.key(room.id)
             )
             self._acknowledged[room.id] = ack
+
+    async def leave(self) -> None:
+        """The host has closed the connection: what was shown for the second time is read.
+
+        A host that starts a process for each call would else be shown the same for ever. What
+        was shown once is shown again, because the host may have closed before the model saw it.
+        """
+        if (you := self._names.held) is None or not self._repeated:
+            return
+        for room in (await self.client.rooms(ids=list(self._repeated))).rooms:
+            await self._acknowledge(room, you, self._repeated[room.id])
 
     def seen(self, room_id: str) -> int:
         """How far the agent sees the room with this call's answer, as far as it is made."""
@@ -118,6 +134,10 @@ class Desk:
         _raise(self._tried, {room_id: seq})
         if of_others:
             _raise(call.heard, {room_id: seq})
+
+    def repeat(self, room_id: str, seq: int) -> None:
+        """This call's answer shows what an earlier process has shown, up to `seq`."""
+        _raise(current_call.get().repeated, {room_id: seq})
 
     def quote(self, messages: Sequence[wire.Message]) -> None:
         """This call's answer repeats what these messages say."""

@@ -131,6 +131,11 @@ class RoomServer(MCPServer[None]):
         self._sleepers.end()
         self._watching.end()
 
+    async def leave(self) -> None:
+        """The one client of this process has closed the connection, and got every answer."""
+        with contextlib.suppress(BackendError):
+            await self._agent(None).desk.leave()
+
     def _agent(self, ctx: Context[Any, Any] | None) -> Agent:
         return self._agents.of(ctx.request_context.request if ctx is not None else None)
 

@@ -62,6 +62,7 @@ async def _serve_stdio(server: RoomServer, client: RoomsClient) -> int:
 
                 tasks.start_soon(on_signal)
                 await sdk.run(server, read_stream, write_stream)
+                await server.leave()
                 tasks.cancel_scope.cancel()
         with anyio.CancelScope(shield=True):
             await client.aclose()

@@ -229,6 +229,8 @@ class Waiter:
         cursor = page.messages[-1].seq if count == len(others) else others[count - 1].seq
         self._desk.show(row.id, cursor)
         self._desk.quote(others[:count])
+        if again := [one.seq for one in others[:count] if one.seq <= tried]:
+            self._desk.repeat(row.id, again[-1])
         left = max(row.unread or 0, len(others)) - count
         lines = [
             replies.cut(line, max_tokens, row.name, one.seq)
