@@ -73,7 +73,8 @@ class EmbeddedTransport(httpx2.AsyncBaseTransport):
         async with self._opening:
             if self._app is None:
                 store = open_store(self._settings.store)
-                await store.open()
+                with anyio.CancelScope(shield=True):  # half opened, nobody would close it
+                    await store.open()
                 self._store = store
                 app = create_app(store, self._settings)
                 self._app = _in_process(_trusted(app) if self._trusted else app)
@@ -112,9 +113,11 @@ async def serve(settings: Settings, host: str, port: int) -> None:
     from room_mcp.backend.app import create_app, drain
     from room_mcp.backend.guard import LOOPBACK
     from room_mcp.bridge.http import McpOverHttp
+    from room_mcp.bridge.logs import log_to_stderr
     from room_mcp.bridge.server import build_open_server
     from room_mcp.store.opening import open_store
 
+    log_to_stderr(settings)
     store = open_store(settings.store)
     await store.open()
 
@@ -154,8 +157,10 @@ async def serve_mcp(
 
     from room_mcp.backend.guard import LOOPBACK, Guard
     from room_mcp.bridge.http import MCP_PATH, SSE_PATH, McpOverHttp
+    from room_mcp.bridge.logs import log_to_stderr
     from room_mcp.bridge.server import build_open_server
 
+    log_to_stderr(settings)
     if settings.url:
         client = open_client(settings)
     else:

@@ -31,6 +31,11 @@ ANSWER_S = 10.0  # beyond the wait that was asked for
 RETRY_FOR_S = 30.0
 _FIRST_BACK_OFF_S = 0.05
 _LONGEST_BACK_OFF_S = 5.0
+_TOO_LONG = {
+    "code": "malformed",
+    "detail": "What is asked for is too long.",
+    "advice": "Use a few words of it, or a room's id.",
+}
 _LOOK = "It may have been done: look into the room before you repeat it."
 
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
@@ -106,7 +111,10 @@ class Connection:
         `repeatable` by an idempotency key which this backend is known to keep.
         """
         query = {name: value for name, value in (params or {}).items() if value not in (None, "")}
-        url = self._url(path).copy_merge_params(query) if query else self._url(path)
+        try:
+            url = self._url(path).copy_merge_params(query) if query else self._url(path)
+        except httpx2.InvalidURL:
+            raise BackendRefused(414, _TOO_LONG) from None
         content = None
         headers = {"Room-Key": key} if key else {}
         if body is not None:

@@ -20,6 +20,13 @@ async def test_names_of_this_machine_are_answered(desk: Desk, host: str):
     assert answer.status_code == 200
 
 
+@pytest.mark.parametrize("host", ["localhost ", "\tlocalhost:8750\t "])
+async def test_blanks_around_a_header_are_no_part_of_it(desk: Desk, host: str):
+    answer = await desk.http.get("/healthz", headers={"Host": host})
+
+    assert answer.status_code == 200
+
+
 @pytest.mark.parametrize(
     "host",
     [

@@ -132,3 +132,14 @@ async def test_an_agent_in_more_rooms_than_one_request_may_name_goes_on(house: H
     read = await claude("read_history", room="room 1")
 
     assert [one.is_error for one in (listed, waited, read)] == [False] * 3
+
+
+async def test_the_words_of_a_closing_are_found(house: House):
+    ann = await house.agent("ann")
+    await ann("create_room", name="api-review")
+    await ann("close_room", room="api-review", conclusion="the token is kept")
+
+    found = await ann("search_messages", query="token")
+
+    assert "room closed" in found.text
+    assert "the token is kept" in found.text

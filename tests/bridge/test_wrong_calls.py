@@ -314,6 +314,17 @@ CASES = [
         {"room": "api-review"},
         ('Room "api-review" opened.',),
     ),
+    Case(
+        "a query like a book",
+        nothing,
+        "search_messages",
+        {"query": "x" * 70_000},
+        ("too long",),
+        True,
+    ),
+    Case(
+        "a room like a book", nothing, "read_history", {"room": "x" * 70_000}, ("too long",), True
+    ),
     Case("a name that is too long", nothing, "create_room", {"name": LONG}, ("1 to 100",), True),
     Case("a name with NUL", nothing, "create_room", {"name": "a\x00"}, ("name holds NUL",), True),
     Case("a name of half", nothing, "create_room", {"name": "\ud83d"}, ("half of",), True),

@@ -169,6 +169,9 @@ MESSAGES = [
     sends("NUL", {"content": "a\x00b"}, "content holds NUL", "Leave it out", refused=True),
     sends("half a character", {"content": "a\ud83d"}, "half of a character", refused=True),
     sends("half inside a body", {"body": {"a": ["\ud83d"]}}, "half of a character", refused=True),
+    sends("half as JSON text", {"content": r'{"a": "\ud83d"}'}, "Sent #2"),
+    sends("half as a body's text", {"body": r'{"a": "\ud83d"}'}, "body has to be", refused=True),
+    sends("half of a name as JSON", {"content": "a", "to": r'["\ud83d"]'}, "name", refused=True),
     sends("100 KB", {"content": "x" * 10**5}, "a message may have 65536", "a file", refused=True),
     sends("1 MiB", {"content": "x" * 2**20}, "more than 1048576 bytes", "a file", refused=True),
     sends(

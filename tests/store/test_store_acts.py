@@ -21,6 +21,7 @@ from store_talk import (
 from room_mcp.rooms import AuthorOf, Refusal, Room, Step
 from room_mcp.rooms.refusals import RoomClosed, RoomNotFound
 from room_mcp.store.interface import Act, Done, Store
+from room_mcp.store.sqlite.work import Work
 
 pytestmark = pytest.mark.anyio
 
@@ -307,3 +308,22 @@ async def test_an_act_whose_caller_is_cancelled_at_once_does_not_happen(store: S
     await store.act(room_id, says("next"))
 
     assert (await contents(store, room_id))[-1] == "next"
+
+
+async def test_a_caller_cancelled_in_the_moment_of_the_answer_is_let_go(store: Store):
+    room_id = await new_room(store)
+    tasks: list[asyncio.Task[object]] = []
+    finish = Work.finish
+
+    def cancelled_first(work: Work[object]) -> None:
+        for task in tasks:
+            task.cancel()
+        finish(work)
+
+    with pytest.MonkeyPatch.context() as patch, anyio.fail_after(5):
+        patch.setattr(Work, "finish", cancelled_first)
+        tasks.append(asyncio.ensure_future(store.act(room_id, says("hello"))))
+        with pytest.raises(asyncio.CancelledError):
+            await tasks[0]
+
+    assert await contents(store, room_id) == ["hello"]

@@ -36,6 +36,9 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        # httptools leaves the blanks behind a header's value, which are no part of it (RFC 9110).
+        headers = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
+        scope = {**scope, "headers": headers}
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

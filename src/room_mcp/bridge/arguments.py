@@ -99,13 +99,17 @@ def understood(
 def _must_be_text(tool: str, name: str, value: Any) -> None:
     """Refuse what no backend can store, wherever in the value it stands."""
     for text in _texts_in(value):
-        if "\x00" in text:
-            raise WrongArguments(f"{tool}: {name} holds NUL. Leave it out, and send it again.")
-        if any("\ud800" <= char <= "\udfff" for char in text):
-            raise WrongArguments(
-                f"{tool}: {name} holds half of a character (a lone surrogate). Write the whole "
-                "character or leave it out, and send it again."
-            )
+        if flaw := _flaw(text):
+            raise WrongArguments(f"{tool}: {name} holds {flaw}, and send it again.")
+
+
+def _flaw(text: str) -> str:
+    """What in a text no backend can store, and what to do about it; empty when nothing is."""
+    if "\x00" in text:
+        return "NUL. Leave it out"
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        return "half of a character (a lone surrogate). Write the whole character or leave it out"
+    return ""
 
 
 def _texts_in(value: Any) -> Iterator[str]:
@@ -174,12 +178,13 @@ def _value(name: str, value: Any) -> Any:
 
 
 def json_in(text: str) -> Any:
-    """The JSON value that came as a string; the string itself when it holds none, or a deep one."""
+    """The JSON value that came as a string; the string itself when it holds none, a deep one, or
+    one with text that nobody can store."""
     try:
         found = json.loads(text, parse_constant=_refused_number, parse_float=_finite)
     except (ValueError, RecursionError):
         return text
-    return text if _is_deep(found) else found
+    return text if _is_deep(found) or any(map(_flaw, _texts_in(found))) else found
 
 
 def _finite(digits: str) -> float:
@@ -197,6 +202,8 @@ def _names(value: Any) -> Any:
         text = value.strip()
         if text.startswith("["):
             value = json_in(text)
+            if isinstance(value, str):
+                return [value]  # as a name, and refused as one: the SDK would read it once more
         else:
             value = [part.strip() for part in text.split(",") if part.strip()]
     if isinstance(value, list):

@@ -303,7 +303,7 @@ def _in_our_words(error: BackendRefused, tool: str, room: str) -> str:
 
 
 def found(hit: wire.Hit, you: str, query: str) -> str:
-    """A found message, cut to the words around the first hit."""
+    """A found message, cut to the words around the first hit; a notice has them behind it."""
     message = hit.message
     text = one_line(said(message.content))
     at = min(
@@ -313,4 +313,6 @@ def found(hit: wire.Hit, you: str, query: str) -> str:
     start = max(0, at - SNIPPET_CHARS // 2)
     part = text[start : start + SNIPPET_CHARS]
     shown = f"{'…' if start else ''}{part}{'…' if start + SNIPPET_CHARS < len(text) else ''}"
+    if message.sender_type == "system":
+        return f"{label(hit.room)} {line(message, you)} ({shown})"
     return f"{label(hit.room)} {line(message.model_copy(update={'content': shown}), you)}"

@@ -144,7 +144,7 @@ class RoomServer(MCPServer[None]):
     async def list_tools(self) -> list[Tool]:
         """The tools; their schemas say no more than a model needs, and refuse the unknown."""
         tools = await super().list_tools()
-        if len(tools) != len(self._listed):
+        if [tool.name for tool in tools] != [tool.name for tool in self._listed]:
             self._listed = [_slim(tool) if tool.name in TOOL_NAMES else tool for tool in tools]
         return self._listed
 

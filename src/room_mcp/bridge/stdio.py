@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import signal
 import sys
@@ -15,6 +14,7 @@ from room_mcp.client import RoomsClient
 from room_mcp.settings import Settings
 
 from . import sdk
+from .logs import log_to_stderr
 from .server import RoomServer, build_server
 from .waiting import PROGRESS_EVERY_S
 
@@ -30,8 +30,7 @@ def run_stdio(
     progress_every_s: float = PROGRESS_EVERY_S,
 ) -> int:
     """Serve MCP over stdin and stdout until EOF, SIGTERM or SIGINT. The process's exit code."""
-    # Configured first: the SDK would log to stderr at INFO, with what peers sent in it.
-    logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(name)s: %(message)s")
+    log_to_stderr(settings)
     server = build_server(
         settings,
         client,

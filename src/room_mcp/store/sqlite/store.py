@@ -217,7 +217,8 @@ class SqliteStore:
 
     async def _see_through(self, work: AnyWork) -> None:
         """The caller was cancelled: take the work back, or else wait until it is done."""
-        if work.future is None or not work.future.cancelled() or self._writer.abandon(work):
+        # It may have finished between the cancellation and now, with nobody there to be told.
+        if work.finished or self._writer.abandon(work):
             return
         work.future = self._loop.create_future()
         with CancelScope(shield=True):

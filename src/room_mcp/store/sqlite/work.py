@@ -35,6 +35,7 @@ class Work(Generic[T]):
     def __init__(self) -> None:
         self.state = State.PENDING
         self.future: asyncio.Future[None] | None = None
+        self.finished = False
         self._outcome: T | None = None
         self.failure: BaseException | None = None
 
@@ -54,7 +55,8 @@ class Work(Generic[T]):
         return self._outcome  # pyright: ignore[reportReturnType] -- T may be None itself
 
     def finish(self) -> None:
-        """Tell the caller; in the caller's event loop."""
+        """Tell the caller, unless he was cancelled; in his event loop."""
+        self.finished = True
         if self.future is not None and not self.future.done():
             self.future.set_result(None)
 
