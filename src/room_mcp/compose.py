@@ -6,6 +6,7 @@ host waits for the bridge to start.
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -111,7 +112,6 @@ async def serve(settings: Settings, host: str, port: int) -> None:
         StoreError: The store cannot be opened.
     """
     from room_mcp.backend.app import create_app, drain
-    from room_mcp.backend.guard import LOOPBACK
     from room_mcp.bridge.http import McpOverHttp
     from room_mcp.bridge.logs import log_to_stderr
     from room_mcp.bridge.server import build_open_server
@@ -126,7 +126,7 @@ async def serve(settings: Settings, host: str, port: int) -> None:
         await app(scope, receive, send)
 
     client = RoomsClient(SAME_PROCESS_URL, transport=_in_process(backend))
-    mcp = McpOverHttp(build_open_server(settings, client), hosts=LOOPBACK)
+    mcp = McpOverHttp(build_open_server(settings, client))
     app = create_app(store, settings, routes=mcp.routes, alongside=mcp.running)
 
     def stop() -> None:
@@ -169,9 +169,7 @@ async def serve_mcp(
     server = build_open_server(settings, client, max_wait_s=max_wait_s)
     sse = transport == "sse"
     path = path or (SSE_PATH if sse else MCP_PATH)
-    mcp = McpOverHttp(
-        server, hosts=LOOPBACK, mcp_path="" if sse else path, sse_path=path if sse else ""
-    )
+    mcp = McpOverHttp(server, mcp_path="" if sse else path, sse_path=path if sse else "")
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
@@ -226,4 +224,6 @@ async def _listen(
         timeout_graceful_shutdown=2,
         server_header=False,
     )
+    gc.collect()
+    gc.freeze()  # what was imported stays: no collection has to look at it
     await Server(config).serve()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,11 +14,11 @@ MEDIA_TYPE = "text/markdown"
 
 def heading(name: str, purpose: str, closing: wire.Closing | None) -> str:
     """The room's name, what it is for, and how it ended."""
-    lines = [f"# {name}", ""]
+    lines = [f"# {_literal(name)}", ""]
     if purpose:
         lines += _quoted(purpose)
     if closing is not None:
-        lines += [f"Closed: {closing.outcome}, by {closing.by}.", ""]
+        lines += [f"Closed: {_literal(closing.outcome)}, by {_literal(closing.by)}.", ""]
         if closing.conclusion:
             lines += _quoted(closing.conclusion)
     return "\n".join(lines) + "\n"
@@ -37,6 +38,11 @@ def entry(message: wire.Message) -> str:
     else:
         lines += _quoted(json.dumps(said, ensure_ascii=False, indent=2))
     return "\n".join(lines) + "\n"
+
+
+def _literal(text: str) -> str:
+    """A text of one line that makes no link, image, code or HTML."""
+    return re.sub(r"([\\`\[\]<])", r"\\\1", text)
 
 
 def _quoted(text: str) -> list[str]:

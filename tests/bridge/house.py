@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections import Counter, defaultdict
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +17,10 @@ from typing import Any
 import anyio
 import httpx2
 from mcp.client.client import Client
-from mcp.types import Implementation
+from mcp.types import Implementation, ServerNotification
 
 from room_mcp import wire
-from room_mcp.bridge.server import build_server
+from room_mcp.bridge.server import RoomServer, build_server
 from room_mcp.client import RoomsClient
 from room_mcp.compose import EMBEDDED_URL, EmbeddedTransport
 from room_mcp.settings import Settings
@@ -29,6 +35,7 @@ class Answer:
     text: str
     is_error: bool
     structured: dict[str, Any] | None
+    meta: dict[str, Any] | None = None
 
     @property
     def lines(self) -> list[str]:
@@ -36,10 +43,13 @@ class Answer:
 
 
 class Agent:
-    """An agent at its own MCP server; call it with a tool and arguments."""
+    """An agent at its own MCP server; call it with a tool and arguments.
 
-    def __init__(self, client: Client) -> None:
-        self.client = client
+    `heard` is every notification that its client was sent outside of a stream.
+    """
+
+    def __init__(self, client: Client, server: RoomServer, heard: list[ServerNotification]) -> None:
+        self.client, self.server, self.heard = client, server, heard
 
     async def __call__(self, tool: str, /, **arguments: Any) -> Answer:
         return await self.ask(tool, arguments)
@@ -48,12 +58,57 @@ class Agent:
         with anyio.fail_after(SOON_S):
             result = await self.client.call_tool(tool, arguments, **options)
         text = "\n".join(getattr(part, "text", "") for part in result.content)
-        return Answer(text, bool(result.is_error), result.structured_content)
+        return Answer(text, bool(result.is_error), result.structured_content, result.meta)
 
     async def say(self, room: str, content: str, **arguments: Any) -> Answer:
         answer = await self("send_message", room=room, content=content, **arguments)
         assert not answer.is_error, answer.text
         return answer
+
+
+class Line(httpx2.AsyncBaseTransport):
+    """The line to a backend, which can be cut or slow; it counts what is asked, by path.
+
+    `open` counts what is being asked now; `last` holds the parameters of the last request.
+    """
+
+    def __init__(self, beyond: httpx2.AsyncBaseTransport) -> None:
+        self._beyond = beyond
+        self.is_cut = False
+        self.asked: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
+        self.open: Counter[str] = Counter()
+        self.last: defaultdict[str, httpx2.QueryParams] = defaultdict(httpx2.QueryParams)
+        self._holding = ""
+        self._released = anyio.Event()
+        self.held = 0
+
+    @contextmanager
+    def holding(self, path: str) -> Generator[None]:
+        """Answers that were given inside arrive only afterwards; `held` counts them."""
+        self._holding, self._released, self.held = path, anyio.Event(), 0
+        try:
+            yield
+        finally:
+            self._holding = ""
+            self._released.set()
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        path = request.url.path
+        self.asked[path] += 1
+        if self.is_cut:
+            self.refused[path] += 1
+            raise httpx2.ConnectError("The line is cut.", request=request)
+        self.open[path] += 1
+        self.last[path] = request.url.params
+        try:
+            answer = await self._beyond.handle_async_request(request)
+            if path == self._holding:
+                self.held += 1
+                await self._released.wait()
+            return answer
+        finally:
+            self.open[path] -= 1
 
 
 class House:
@@ -66,6 +121,7 @@ class House:
         self.home, self.era = home, era
         self.settings = Settings(home=home, store=str(home / "rooms.db"))
         transport = EmbeddedTransport(self.settings)
+        self.line = Line(transport)
         self.rooms = RoomsClient(EMBEDDED_URL, transport=transport)
         self._http = httpx2.AsyncClient(base_url=EMBEDDED_URL, transport=transport)
         self._stack = AsyncExitStack()
@@ -94,8 +150,42 @@ class House:
             place=place,
             progress_every_s=progress_every_s,
         )
-        client = Client(server, mode=self.era, client_info=Implementation(name=host, version="1.0"))
-        return Agent(await self._stack.enter_async_context(client))
+        return await self._stack.enter_async_context(self._at(server, host))
+
+    def visitor(self, agent: Agent) -> AbstractAsyncContextManager[Agent]:
+        """Another client of the agent's server, which leaves at the end of the block."""
+        return self._at(agent.server, "test")
+
+    async def beside(self, agent: Agent) -> Agent:
+        """Another client of the agent's server."""
+        return await self._stack.enter_async_context(self.visitor(agent))
+
+    @asynccontextmanager
+    async def _at(self, server: RoomServer, host: str) -> AsyncGenerator[Agent]:
+        heard: list[ServerNotification] = []
+
+        async def hear(message: ServerNotification | Exception) -> None:
+            assert not isinstance(message, Exception), message
+            heard.append(message)
+
+        client = Client(
+            server,
+            mode=self.era,
+            client_info=Implementation(name=host, version="1.0"),
+            message_handler=hear,
+        )
+        async with client:
+            yield Agent(client, server, heard)
+
+    def by_line(self) -> RoomsClient:
+        """A client of the backend over the line that can be cut; it gives up at once."""
+        return RoomsClient(EMBEDDED_URL, transport=self.line, retry_for_s=0)
+
+    async def unlisted(self, name: str) -> wire.RoomCreated:
+        """A room that the directory does not show."""
+        new = {"name": name, "listed": False}
+        answer = await self._http.post("/agent/rooms", json=new)
+        return wire.RoomCreated.model_validate_json(answer.content)
 
     async def room(self, name: str = "api-review", *members: str) -> wire.RoomCreated:
         room = await self.rooms.create_room(name, sender="owner")

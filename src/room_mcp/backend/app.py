@@ -55,7 +55,8 @@ def create_app(
             await store.aclose()
 
     app = Starlette(
-        routes=[*(_route(one) for one in (*OPERATIONS, *PAGES)), *routes],
+        # First: a tool call comes by one of them, and would else be held against fifty others.
+        routes=[*routes, *(_route(one) for one in (*OPERATIONS, *PAGES))],
         middleware=[Middleware(Guard, hosts=hosts)],
         exception_handlers={HTTPException: _http_exception},
         lifespan=lifespan,

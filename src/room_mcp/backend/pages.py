@@ -42,6 +42,10 @@ def _when(timestamp: str) -> str:
     return f"{timestamp[:10]} {timestamp[11:19]} UTC"
 
 
+def _base(request: Request) -> str:
+    return str(request.base_url).rstrip("/")
+
+
 def _rendered(template: str, status: int = 200, **values: object) -> Response:
     html = _templates().get_template(template).render(**values)
     headers = {"Content-Security-Policy": _CSP}
@@ -51,7 +55,7 @@ def _rendered(template: str, status: int = 200, **values: object) -> Response:
 async def index(request: Request) -> Response:
     """The listed rooms, the latest changed first."""
     directory = await services(request).finder.directory(proof_of(request))
-    return _rendered("index.html", rooms=directory.rooms)
+    return _rendered("index.html", rooms=directory.rooms, base=_base(request))
 
 
 async def transcript(request: Request) -> Response:
@@ -92,7 +96,7 @@ async def llms_txt(request: Request) -> Response:
     text = (
         _templates()
         .get_template("llms.txt")
-        .render(base=str(request.base_url).rstrip("/"), max_wait_s=wire.MAX_WAIT_S)
+        .render(base=_base(request), max_wait_s=wire.MAX_WAIT_S)
     )
     return PlainTextResponse(text)
 

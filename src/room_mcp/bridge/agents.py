@@ -12,6 +12,7 @@ from .desk import Desk
 from .tools import Tools
 
 AGENT = "room_mcp.agent"  # a key of the ASGI scope: the name that a request brought with it
+CUT = "room_mcp.cut"  # likewise: whether the answer found nobody there any more
 MAX_AGENTS = 10_000  # desks that are kept; an agent without one is shown some messages again
 
 
@@ -26,6 +27,11 @@ class Agents(Protocol):
     def of(self, request: object) -> Agent:
         """The agent for which a request speaks; `request` is the transport's own, or None."""
         ...
+
+
+def is_cut(request: object) -> bool:
+    """Whether the caller hung up before the answer was written."""
+    return isinstance(request, HTTPConnection) and bool(request.scope.get(CUT))
 
 
 class OneAgent:
@@ -51,6 +57,8 @@ class AgentsByName:
 
     def of(self, request: object) -> Agent:
         name = request.scope.get(AGENT, "") if isinstance(request, HTTPConnection) else ""
+        if not name:
+            return self._make(name)  # whoever has no name has nothing to be remembered
         agent = self._agents.get(name)
         if agent is None:
             agent = self._agents[name] = self._make(name)

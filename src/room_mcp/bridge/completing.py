@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from mcp.types import (
     Completion,
@@ -12,6 +12,7 @@ from mcp.types import (
     ResourceTemplateReference,
 )
 
+from room_mcp import wire
 from room_mcp.addressing import AddressError, resolve
 from room_mcp.client import RoomsClient
 from room_mcp.failures import BackendError
@@ -49,14 +50,22 @@ def _is_ours(ref: PromptReference | ResourceTemplateReference) -> bool:
 
 
 async def _rooms(client: RoomsClient, typed: str) -> Iterable[str]:
-    """Names of rooms, the open ones first; the id where two rooms have one name."""
-    listed = (await client.rooms(query=typed, limit=MAX_VALUES + 1)).rooms
-    found = [room for room in listed if typed.strip().casefold() in room.name.casefold()]
-    found.sort(key=lambda room: (room.lifecycle == "closed", not _begins(room.name, typed)))
-    names: dict[str, str] = {}
+    """What the rooms are called, the open ones first: by name, or by id where a name means another
+    room or none in particular."""
+    wanted = typed.strip()
+    listed = (await client.rooms(query=wanted, limit=MAX_VALUES + 1)).rooms
+    found = [room for room in listed if wanted.casefold() in room.name.casefold()]
+    found.sort(key=lambda room: (room.lifecycle == "closed", not _begins(room.name, wanted)))
+    meant: dict[str, list[wire.Room]] = {}
     for room in found:
-        names.setdefault(room.name, room.id)
-    return [room.name if names[room.name] == room.id else room.id for room in found]
+        meant.setdefault(room.name, []).append(room)
+    return [room.name if _is_meant(room, meant[room.name]) else room.id for room in found]
+
+
+def _is_meant(room: wire.Room, namesakes: Sequence[wire.Room]) -> bool:
+    """Whether the name alone leads to this room: an open one goes before closed ones."""
+    likely = [one for one in namesakes if one.lifecycle != "closed"] or namesakes
+    return [one.id for one in likely] == [room.id]
 
 
 async def _members(client: RoomsClient, room: str, typed: str) -> Iterable[str]:
@@ -73,4 +82,5 @@ def _begins(name: str, typed: str) -> bool:
 
 def _some(values: Iterable[str]) -> Completion:
     found = list(values)
-    return Completion(values=found[:MAX_VALUES], total=len(found), has_more=len(found) > MAX_VALUES)
+    more = len(found) > MAX_VALUES
+    return Completion(values=found[:MAX_VALUES], total=None if more else len(found), has_more=more)

@@ -23,6 +23,7 @@ from .keyring import Keyring
 from .names import Names
 
 _TAKEN = ("name_taken", "name_protected")
+START_AS = "start you under another name: room-mcp --agent NAME, or ROOM_MCP_AGENT"
 LATEST_ROOMS = 30
 MAX_RENAMES = 20
 
@@ -57,6 +58,7 @@ class Desk:
         agent: The exact name, or empty: then it is derived from the host's, if from anything.
         shared: Whether the backend is one where the same name may be somebody else's; what is
             ours is then known by its key alone.
+        renaming: What a user does to give the agent another name, as in "Ask your user to …".
     """
 
     def __init__(
@@ -68,9 +70,11 @@ class Desk:
         where: str,
         agent: str = "",
         shared: bool = False,
+        renaming: str = START_AS,
     ) -> None:
         self.client = client
         self.where = where
+        self.renaming = renaming
         self._shared = shared
         self._names = names
         self._keyring_of = keyring_of

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Collection
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from functools import lru_cache
 from urllib.parse import unquote
 
 import anyio
@@ -25,7 +26,7 @@ from room_mcp.rooms import member_name
 from room_mcp.rooms.refusals import Refusal
 
 from . import sdk
-from .agents import AGENT
+from .agents import AGENT, CUT, MAX_AGENTS
 from .server import RoomServer
 
 MCP_PATH = "/mcp"
@@ -36,10 +37,9 @@ ENDING_S = 0.5  # for answers to go out; then what has no end of its own is cut 
 
 
 class McpOverHttp:
-    """The routes of one server.
+    """The routes of one server, for an app that guards itself by Host and Origin.
 
     Args:
-        hosts: The host names that the server answers to, whatever stands before it.
         mcp_path: Where streamable HTTP is; empty leaves it out.
         sse_path: Where SSE is; empty leaves it out.
     """
@@ -48,14 +48,15 @@ class McpOverHttp:
         self,
         server: RoomServer,
         *,
-        hosts: Collection[str],
         mcp_path: str = MCP_PATH,
         sse_path: str = SSE_PATH,
     ) -> None:
         self._server = server
         self._requests = _OpenRequests()
         self.routes: list[BaseRoute] = []
-        security = _security(hosts)
+        # The app's own guard has looked at Host and Origin before; a second one, with a list of
+        # its own, could only disagree.
+        security = TransportSecuritySettings(enable_dns_rebinding_protection=False)
         self._sessions = None
         if mcp_path:
             # Makes the session manager; its routes know one address only.
@@ -64,7 +65,7 @@ class McpOverHttp:
             self._add(mcp_path, self._sessions.handle_request)
         if sse_path:
             self._sse = SseServerTransport(MESSAGES_PATH, security)
-            self._add(sse_path, self._connect_sse, methods=["GET"])
+            self._add(sse_path, self._connect_sse, methods={"GET"})
             self._add(MESSAGES_PATH, self._sse.handle_post_message)
 
     @asynccontextmanager
@@ -78,11 +79,12 @@ class McpOverHttp:
         self._server.stop()
         self._requests.end_soon()
 
-    def _add(self, path: str, app: ASGIApp, methods: list[str] | None = None) -> None:
+    def _add(self, path: str, app: ASGIApp, methods: set[str] | None = None) -> None:
         named = _Named(self._requests.around(app))
-        self.routes.append(Route(path, named, methods=methods))
         # The name may hold a slash, which arrives decoded.
-        self.routes.append(Route(f"/as/{{agent:path}}{path}", named, methods=methods))
+        for route in (Route(path, named), Route(f"/as/{{agent:path}}{path}", named)):
+            route.methods = methods  # not as an argument, which would let HEAD in with GET
+            self.routes.append(route)
 
     async def _connect_sse(self, scope: Scope, receive: Receive, send: Send) -> None:
         # The client is told to post below where it came from, so that its posts bring the name.
@@ -102,9 +104,8 @@ class _Named:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         by_path = scope.get("path_params", {}).get("agent")
         by_header = Headers(scope=scope).get(AGENT_HEADER)
-        said = [unquote(name) for name in (by_path, by_header) if name is not None]
         try:
-            names = {member_name(name) for name in said}
+            names = {_name_in(said) for said in (by_path, by_header) if said is not None}
         except Refusal as refusal:
             await _refused(f"{refusal.detail} {refusal.advice}")(scope, receive, send)
             return
@@ -114,6 +115,12 @@ class _Named:
             return
         scope[AGENT] = names.pop() if names else ""
         await self._app(scope, receive, send)
+
+
+@lru_cache(maxsize=MAX_AGENTS)
+def _name_in(said: str) -> str:
+    """The name that was said, percent-encoded where a header takes no other letters."""
+    return member_name(unquote(said))
 
 
 def _refused(told: str) -> Response:
@@ -143,6 +150,8 @@ class _OpenRequests:
 
             async def watched(message: Message) -> None:
                 nonlocal begun, ended
+                if ended:
+                    return  # the SDK answers once more when a session ended meanwhile
                 begun = begun or message["type"] == "http.response.start"
                 ended = message["type"] == "http.response.body" and not message.get("more_body")
                 await send(message)
@@ -153,24 +162,28 @@ class _OpenRequests:
             with anyio.CancelScope() as until_stopped:
                 self._scopes.add(until_stopped)
                 try:
-                    await app(scope, receive, watched)
+                    with _callers_leaving():
+                        await app(scope, receive, watched)
                 finally:
                     self._scopes.discard(until_stopped)
-            if until_stopped.cancelled_caught and not ended:
-                if not begun:
-                    await Response(status_code=503)(scope, receive, send)
-                else:
-                    await send({"type": "http.response.body", "body": b"", "more_body": False})
+                    scope[CUT] = not ended
+            if not begun:
+                await Response(status_code=503)(scope, receive, send)
+            elif not ended:
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
 
         return answered
 
 
-def _security(hosts: Collection[str]) -> TransportSecuritySettings:
-    """The SDK's own guard, armed for these hosts, each with any port."""
-    authorities = [f"[{host}]" if ":" in host else host for host in sorted(hosts)]
-    with_ports = [one for host in authorities for one in (host, f"{host}:*")]
-    return TransportSecuritySettings(
-        enable_dns_rebinding_protection=True,
-        allowed_hosts=with_ports,
-        allowed_origins=[f"{scheme}://{one}" for one in with_ports for scheme in ("http", "https")],
-    )
+@contextmanager
+def _callers_leaving() -> Generator[None]:
+    """Who hangs up in the middle is no failure of ours; the SDK's streams break then."""
+    broken = (anyio.BrokenResourceError, anyio.ClosedResourceError)
+    try:
+        yield
+    except broken:
+        pass
+    except BaseExceptionGroup as group:
+        _, others = group.split(broken)
+        if others is not None:
+            raise

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,26 +31,46 @@ class Keyring:
         return list(self._rooms)
 
     def member_key(self, room_id: str) -> str:
-        return self._rooms.get(room_id, {}).get("member", "")
+        return self._key(room_id, "member")
 
     def owner_key(self, room_id: str) -> str:
-        return self._rooms.get(room_id, {}).get("owner", "")
+        return self._key(room_id, "owner")
+
+    def _key(self, room_id: str, kind: str) -> str:
+        if room_id not in self._rooms:
+            self._rooms = {**self._rooms, **self._read()}  # another process may have it
+        return self._rooms.get(room_id, {}).get(kind, "")
 
     def keep(self, room_id: str, *, member: str | None = None, owner: str | None = None) -> None:
         """Remember keys of a room; a restarted process speaks on under the same name."""
         if self._file is None:
             return
-        kept = self._rooms.setdefault(room_id, {})
-        if member:
-            kept["member"] = member
-        if owner:
-            kept["owner"] = owner
         self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        temporary = self._file.with_suffix(f".{os.getpid()}")
+        with self._locked():  # another process may keep keys of the same agent
+            self._rooms = {**self._rooms, **self._read()}
+            kept = self._rooms.setdefault(room_id, {})
+            if member:
+                kept["member"] = member
+            if owner:
+                kept["owner"] = owner
+            self._write(self._file)
+
+    @contextmanager
+    def _locked(self) -> Generator[None]:
+        assert self._file is not None
+        lock = os.open(self._file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+    def _write(self, file: Path) -> None:
+        temporary = file.with_suffix(f".{os.getpid()}")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(self._rooms, file)
-        temporary.replace(self._file)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as written:
+            json.dump(self._rooms, written)
+        temporary.replace(file)
 
     def _read(self) -> dict[str, dict[str, str]]:
         if self._file is None:

@@ -17,7 +17,7 @@ from mcp.types import (
     TextContent,
 )
 
-from room_mcp.plain import one_line
+from room_mcp.plain import one_line, plain
 
 from .replies import call
 
@@ -69,7 +69,12 @@ def rendered(name: str, given: Mapping[str, str], others: Sequence[str] = ()) ->
     if prompt is None:
         known = ", ".join([*PROMPTS, *others])
         raise WrongPrompt(f"There is no prompt {one_line(name)!r}. The prompts are {known}.")
-    values = {key: one_line(value) for key, value in given.items() if value.strip()}
+    # A room may have two blanks in its name, so that one stays as it was typed.
+    values = {
+        key: plain(value).strip() if key == ROOM else one_line(value)
+        for key, value in given.items()
+        if value.strip()
+    }
     takes = ", ".join(one.name + ("" if one.required else "?") for one in prompt.arguments)
     if unknown := sorted(values.keys() - {one.name for one in prompt.arguments}):
         raise WrongPrompt(f"{name} takes {takes}; it has no {one_line(', '.join(unknown))!r}.")

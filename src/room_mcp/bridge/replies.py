@@ -247,26 +247,30 @@ def directory_row(room: wire.Room, you: str) -> str:
     return " · ".join(parts)
 
 
-def after_listing(rooms: Sequence[wire.Room]) -> str:
-    """The likeliest next call of who has seen these rooms."""
+def after_listing(rooms: Sequence[wire.Room], you: str) -> str:
+    """The likeliest next call of who has seen these rooms; one without a name can only read."""
     if any(room.unread for room in rooms):
         return call("wait_for_messages")
     first = next((room for room in rooms if room.lifecycle != "closed"), rooms[0])
-    if first.lifecycle == "closed":
+    if first.lifecycle == "closed" or not you:
         return call("read_history", room=first.name)
     tool = "join_room" if first.unread is None else "wait_for_messages"
     return call(tool, room=first.name)
 
 
-def refusal(error: BackendError, tool: str, room: str) -> str:
-    """A refusal in words, with the corrected call."""
+def refusal(error: BackendError, tool: str, room: str, renaming: str) -> str:
+    """A refusal in words, with the corrected call.
+
+    Args:
+        renaming: What a user does to give the agent another name.
+    """
     text = f"{error.detail} {error.advice}".strip()
     if isinstance(error, BackendRefused):
-        text = _in_our_words(error, tool, room)
+        text = _in_our_words(error, tool, room, renaming)
     return plain(text).replace("\n", "\n  ")
 
 
-def _in_our_words(error: BackendRefused, tool: str, room: str) -> str:
+def _in_our_words(error: BackendRefused, tool: str, room: str, renaming: str) -> str:
     """The backend's advice is for programs; where an agent does something else, ours replaces it.
 
     Codes are those of the backend's problems.
@@ -292,10 +296,7 @@ def _in_our_words(error: BackendRefused, tool: str, room: str) -> str:
             advice = ""
             next_call = call(tool, query="a few words")
         case (("name_taken" | "name_protected"), _):
-            advice = (
-                "Ask your user to start you under another name: room-mcp --agent NAME, or "
-                "ROOM_MCP_AGENT."
-            )
+            advice = f"Ask your user to {renaming}."
         case _:
             pass
     text = f"{error.detail} {advice}".strip()

@@ -5,7 +5,7 @@ tests/bridge/test_sdk.py says which part is missing when a release has moved one
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 from mcp.server.connection import Connection
@@ -47,6 +47,18 @@ def announce_resources(server: MCPServer[Any]) -> None:
         return original(options, *others, **named)
 
     below.create_initialization_options = with_resources  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def without_header_arguments(server: MCPServer[Any], tools: Collection[str]) -> None:
+    """Say that no argument of these tools comes as an HTTP header; to find that out, the SDK
+    looks through a tool's schema at every call."""
+    below = lowlevel(server)
+    original = below.get_tool_input_schema
+
+    def schema(name: str) -> Mapping[str, Any] | None:
+        return None if name in tools or original is None else original(name)
+
+    below.get_tool_input_schema = schema
 
 
 def connection(context: ServerRequestContext[Any, Any]) -> Connection:

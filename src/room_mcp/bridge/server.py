@@ -41,11 +41,11 @@ from room_mcp.addressing import AddressError, AmbiguousRoom, NoSuchRoom, short_i
 from room_mcp.client import RoomsClient
 from room_mcp.connection import without_login
 from room_mcp.failures import BackendError, BackendRefused
-from room_mcp.plain import plain
+from room_mcp.plain import one_line, plain
 from room_mcp.settings import Settings
 
 from . import prompts, replies, sdk
-from .agents import Agent, Agents, AgentsByName, OneAgent
+from .agents import Agent, Agents, AgentsByName, OneAgent, is_cut
 from .arguments import WrongArguments, corrected, no_such_tool, refused, understood
 from .completing import completed
 from .desk import Desk, current_call
@@ -125,6 +125,7 @@ class RoomServer(MCPServer[None]):
         sdk.handle(self, "resources/unsubscribe", UnsubscribeRequestParams, watching.unsubscribe)
         sdk.handle(self, "subscriptions/listen", SubscriptionsListenRequestParams, watching.listen)
         sdk.announce_resources(self)
+        sdk.without_header_arguments(self, TOOL_NAMES)
 
     def stop(self) -> None:
         """End all waits and streams of changes with an answer, so that the process can end."""
@@ -174,7 +175,8 @@ class RoomServer(MCPServer[None]):
                     result.meta = provenance(current.quoted)
         finally:
             current_call.reset(token)
-        desk.complete(current)
+        if context is None or not is_cut(context.request_context.request):
+            desk.complete(current)
         return result
 
     async def _run(
@@ -191,7 +193,7 @@ class RoomServer(MCPServer[None]):
             cause = error.__cause__
             if isinstance(cause, BackendRefused) and cause.code in _ENDED:
                 desk.forget(str(arguments.get("room", "")))
-            told = _told(cause, name, arguments, schema)
+            told = _told(cause, desk, name, arguments, schema)
             if told is None:
                 raise
             return _said(told)
@@ -224,17 +226,18 @@ class RoomServer(MCPServer[None]):
         told when the list changes."""
         cursor = (params.cursor or "") if params else ""
         try:
-            page = await self._resources.page(cursor)
+            page, version = await self._resources.page(cursor)
         except BackendRefused as error:
-            raise MCPError(
-                INVALID_PARAMS, f"{plain(error.detail)} Begin without a cursor."
-            ) from None
+            if error.code != "malformed":
+                raise MCPError(INTERNAL_ERROR, plain(str(error))) from None
+            told = f"{one_line(cursor)[:60]!r} is no cursor of this list. Begin without one."
+            raise MCPError(INVALID_PARAMS, told) from None
         except BackendError as error:
             raise MCPError(INTERNAL_ERROR, plain(str(error))) from None
         if not cursor:
             page.resources = [*await self.list_resources(), *page.resources]
         if listener := self._watching.listener(ctx):
-            listener.watch_list()
+            listener.watch_list(version)
         return page
 
     async def _other_uris(self) -> set[str]:
@@ -282,6 +285,7 @@ class RoomServer(MCPServer[None]):
 
 def _told(
     error: BaseException | None,
+    desk: Desk,
     tool: str,
     arguments: Mapping[str, Any],
     schema: Mapping[str, Any],
@@ -290,7 +294,7 @@ def _told(
     room = str(arguments.get("room", arguments.get("name", "")))
     match error:
         case BackendError():
-            return replies.refusal(error, tool, room)
+            return replies.refusal(error, tool, room, desk.renaming)
         case NoSuchRoom():
             nexts = [corrected(tool, arguments, room=one.name) for one in error.candidates[:1]]
             nexts.append(call("list_rooms"))
@@ -389,6 +393,7 @@ def build_open_server(
             where=where,
             agent=name,
             shared=bool(settings.url),
+            renaming="connect you under another name, in the address .../as/NAME/mcp",
         )
         return Agent(desk, Tools(desk, sleepers, wait_s, progress_every_s))
 

@@ -86,7 +86,8 @@ class Subscriptions:
     ) -> SubscriptionsListenResult:
         wanted = params.notifications
         rooms = await self._watchable(wanted.resource_subscriptions or ())
-        with self._updates.watching(rooms, the_list=bool(wanted.resources_list_changed)):
+        version = await self._resources.version() if wanted.resources_list_changed else None
+        with self._updates.watching(rooms, list_version=version):
             return await self._listening(ctx, params)
 
     async def subscribe(
@@ -94,7 +95,7 @@ class Subscriptions:
     ) -> EmptyResult:
         room = await self._permitted(params.uri)
         if listener := self.listener(ctx):
-            if listener.count >= MAX_WATCHED:
+            if not listener.watches(params.uri) and listener.count >= MAX_WATCHED:
                 raise MCPError(
                     INVALID_PARAMS,
                     f"At most {MAX_WATCHED} resources can be watched. Unsubscribe one.",

@@ -313,15 +313,16 @@ class Tools:
         where = self._desk.where
         if not found.rooms:
             what = f"match {quoted(query)} in {where}" if query else f"in {where}"
-            opens = f"{call('create_room', name='…')} opens one"
-            more = "" if closed else f"; {call('list_rooms', closed=True)} shows closed ones"
+            nexts = [f"{call('create_room', name='…')} opens one"] if you else []
+            nexts += [] if closed else [f"{call('list_rooms', closed=True)} shows closed ones"]
             state = "" if closed else " open"
-            return _result([f"No{state} rooms {what}. {opens}{more}.", *self._limits()])
+            told = f"No{state} rooms {what}. {'; '.join(nexts)}{'.' if nexts else ''}".rstrip()
+            return _result([told, *self._limits()])
         lines = [replies.directory_row(one, you) for one in found.rooms]
         count = replies.fitting(lines, replies.MAX_REPLY_TOKENS)
         left = len(lines) - count
         more = [f"{left} more; narrow it with query=…"] if left > 0 or found.next_cursor else []
-        next_step = f"Next: {replies.after_listing(found.rooms)}"
+        next_step = f"Next: {replies.after_listing(found.rooms, you)}"
         return _result([*lines[:count], *more, next_step, *self._limits()])
 
     async def search_messages(

@@ -56,28 +56,32 @@ class Updates:
         self._ended = False
 
     def watch(
-        self, rooms: Mapping[str, wire.Room], *, the_list: bool = False
+        self, rooms: Mapping[str, wire.Room], *, list_version: int | None = None
     ) -> Callable[[], None]:
         """Have changes published until the answered function is called.
 
         Args:
             rooms: By the URI that is watched, as it was before the watching begins.
-            the_list: Whether changes of the list of rooms are wanted as well.
+            list_version: The list of rooms that is known, if its changes are wanted as well.
         """
+        the_list = list_version is not None
         known = len(self._rooms)
         for uri, room in rooms.items():
             self._rooms.setdefault(room.id, _Watched(room.last_seq)).uris[uri] += 1
         self._list_watchers += the_list
-        if len(self._rooms) > known or (the_list and self._list_watchers == 1):
+        outdated = list_version is not None and list_version < (self._list_version or 0)
+        if self._list_version is None or outdated:
+            self._list_version = list_version  # those who know more are told once too often
+        if len(self._rooms) > known or outdated or (the_list and self._list_watchers == 1):
             self._poll_anew()
         return lambda: self._unwatch(rooms, the_list)
 
     @contextmanager
     def watching(
-        self, rooms: Mapping[str, wire.Room], *, the_list: bool = False
+        self, rooms: Mapping[str, wire.Room], *, list_version: int | None = None
     ) -> Generator[None]:
         """As `watch`, while the block runs."""
-        stop = self.watch(rooms, the_list=the_list)
+        stop = self.watch(rooms, list_version=list_version)
         try:
             yield
         finally:
@@ -92,7 +96,6 @@ class Updates:
         if self._polling is not None:
             self._polling.cancel()
             self._polling = None
-            self._list_version = None
 
     def _unwatch(self, rooms: Mapping[str, wire.Room], the_list: bool) -> None:
         known = len(self._rooms)
@@ -103,6 +106,8 @@ class Updates:
                 if not watched.uris:
                     del self._rooms[room.id]
         self._list_watchers -= the_list
+        if not self._list_watchers:
+            self._list_version = None
         if not self._rooms and not self._list_watchers:
             self._rest()
         elif len(self._rooms) < known:
@@ -138,8 +143,6 @@ class Updates:
                 await anyio.sleep(RETRY_S)
 
     async def _poll_once(self, ids: Sequence[str], the_list: bool) -> None:
-        if the_list and self._list_version is None:
-            self._list_version = (await self._client.rooms(limit=1)).directory
         updates = await self._client.updates(
             {id: self._rooms[id].cursor for id in ids if id in self._rooms},
             directory=self._list_version if the_list else None,
@@ -161,7 +164,10 @@ class Updates:
         watched.cursor = update.last_seq
         if update.lifecycle is None:
             del self._rooms[update.room_id]  # gone for good; who reads it is told so
-            self._poll_anew()
+            if self._rooms or self._list_watchers:
+                self._poll_anew()
+            else:
+                self._rest()
 
 
 class Listener:
@@ -195,10 +201,13 @@ class Listener:
         if stop := self._watched.pop(uri, None):
             stop()
 
-    def watch_list(self) -> None:
-        """Tell of changes of the list of rooms from now on."""
+    def watches(self, uri: str) -> bool:
+        return uri in self._watched
+
+    def watch_list(self, version: int) -> None:
+        """Tell of changes of the list of rooms after this version."""
         if self._stop_list is None:
-            self._stop_list = self._updates.watch({}, the_list=True)
+            self._stop_list = self._updates.watch({}, list_version=version)
 
     def _heard(self, event: ServerEvent) -> None:
         wanted = (

@@ -11,7 +11,8 @@ from .refusals import Malformed
 MAX_NAME_CHARS = 100
 MAX_ROOM_NAME_CHARS = 100
 
-RESERVED_NAMES = frozenset({"room", "system", "you", "all", "everyone"})  # ours, or everybody
+# Ours, a mark of ours, or everybody.
+RESERVED_NAMES = frozenset({"room", "system", "human", "you", "all", "everyone"})
 _OURS = "room "  # how a line of the room itself begins
 _INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0")  # letters that show nothing
 
