@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,10 @@ from pathlib import Path
 import pytest
 
 COMMAND = (sys.executable, "-m", "room_mcp")
+
+# A shell has what it starts in the background ignore Ctrl-C, and so would every process that a
+# test starts, whose end by Ctrl-C is what some tests are about.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
