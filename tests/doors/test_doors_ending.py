@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import signal
+import socket
 from contextlib import AsyncExitStack
 
 import anyio
+import anyio.to_thread
 import pytest
 from doorway import (
     DOORS,
     HTTP,
     LEGACY,
+    SOON_S,
     SSE,
     WAIT,
     Agent,
@@ -20,6 +23,7 @@ from doorway import (
     Visitors,
     events,
     legacy_session,
+    modern_call,
     waiting_in,
 )
 
@@ -118,4 +122,23 @@ async def test_a_second_signal_changes_nothing(start_server: Start, visitors: Vi
 
     assert code == 0
     assert answers[0].startswith(STOPPING)
+    assert ending.errors() == ""
+
+
+async def test_a_call_that_the_server_elsewhere_leaves_unanswered_holds_nothing_up(
+    start_server: Start, visitors: Visitors
+):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(SOON_S)
+        env = {"ROOM_MCP_URL": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        ending = start_server("--transport", HTTP, "--port", "0", env=env)
+        http = await visitors.http(ending)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lambda: http.post("/as/ann/mcp", **modern_call("list_rooms")))
+            asked, _ = await anyio.to_thread.run_sync(silent.accept)
+            with asked:
+                code = await ending.ends(signal.SIGTERM)
+
+    assert code == 0
     assert ending.errors() == ""

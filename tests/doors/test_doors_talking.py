@@ -9,6 +9,7 @@ from doorway import (
     DOORS,
     HTTP,
     PATHS,
+    SOON_S,
     SSE,
     WAIT,
     Agent,
@@ -112,7 +113,8 @@ async def test_mcp_alone_serves_nothing_else(alone: Server, visitors: Visitors):
     http = await visitors.http(alone)
     other = ({"/mcp", "/sse"} - {alone.url.removeprefix(alone.origin)}).pop()
 
-    found = {path: (await http.get(path)).status_code for path in (*REST_PATHS, other)}
+    with anyio.fail_after(SOON_S):  # a stream would never end
+        found = {path: (await http.get(path)).status_code for path in (*REST_PATHS, other)}
 
     messages = 307 if other == "/mcp" else 404  # on to /messages/
     assert found == {**dict.fromkeys((*REST_PATHS, other), 404), "/messages": messages}

@@ -142,10 +142,18 @@ class RoomServer(MCPServer[None]):
 
     # ---- tools ----------------------------------------------------------------------------------
 
+    def add_tool(self, *arguments: Any, **named: Any) -> None:
+        super().add_tool(*arguments, **named)
+        self._listed = []
+
+    def remove_tool(self, name: str) -> None:
+        super().remove_tool(name)
+        self._listed = []
+
     async def list_tools(self) -> list[Tool]:
         """The tools; their schemas say no more than a model needs, and refuse the unknown."""
-        tools = await super().list_tools()
-        if [tool.name for tool in tools] != [tool.name for tool in self._listed]:
+        if not self._listed:  # kept, because every call asks for them
+            tools = await super().list_tools()
             self._listed = [_slim(tool) if tool.name in TOOL_NAMES else tool for tool in tools]
         return self._listed
 

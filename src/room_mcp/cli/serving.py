@@ -109,11 +109,14 @@ def serve(args: argparse.Namespace) -> int:
 def _run(serving: Coroutine[Any, Any, None]) -> int:
     import asyncio
 
+    import uvloop
+
     _allow_many_connections()
     # The server ends in order first, then raises the signal again.
     signal.signal(signal.SIGTERM, _end)
     try:
-        asyncio.run(serving)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serving)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
     return 0
