@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import stat
+from pathlib import Path
 
 import pytest
 from doorway import (
@@ -151,6 +152,23 @@ async def test_two_servers_of_one_home_keep_each_others_keys(
 
     assert "Sent #1" in await ann.say(room, "still me")
     assert "is closed" in await ann.do("close_room", room="at last", conclusion="done")
+
+
+async def test_a_store_is_the_same_however_its_path_is_spelled(
+    start_server: Start, visitors: Visitors, tmp_path: Path, room: str
+):
+    home = {"ROOM_MCP_HOME": str(tmp_path / "home")}
+    (tmp_path / "kept").mkdir()
+    store = str(tmp_path / "kept" / "rooms.db")
+    one = start_server("serve", "--port", "0", "--store", store, env=home)
+    await (await visitors.agent(one, "ann")).do("create_room", name=room)
+    await one.ends(signal.SIGTERM)
+
+    again = str(tmp_path / "home" / ".." / "kept" / "rooms.db")
+    two = start_server("serve", "--port", "0", "--store", again, env=home)
+    ann = await visitors.agent(two, "ann")
+
+    assert "is closed" in await ann.do("close_room", room=room, conclusion="done")
 
 
 async def test_keys_are_kept_where_only_their_owner_reads(

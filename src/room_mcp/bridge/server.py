@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -391,7 +392,8 @@ def build_open_server(
     """
     sleepers = Sleepers()
     wait_s = max_wait_s if max_wait_s is not None else settings.max_wait_s
-    where, keys_of = _where(settings), settings.url or f"store:{settings.store}"
+    where = _where(settings)
+    keys_of = settings.url or f"store:{os.path.realpath(settings.store)}"  # however it is spelled
 
     def agent(name: str) -> Agent:
         desk = Desk(
