@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from room_mcp.store.interface import Store
 
 EMBEDDED_URL = "http://embedded"  # never resolved: the transport hands it to the app
+COLLECT_AFTER = (50_000, 20, 50)  # allocations, then collections of the younger generation
 SAME_PROCESS_URL = "http://localhost"  # the same, for an app that asks who is addressed
 
 logger = logging.getLogger(__name__)
@@ -228,4 +229,7 @@ async def _listen(
     )
     gc.collect()
     gc.freeze()  # what was imported stays: no collection has to look at it
+    # Each connection keeps hundreds of objects; looked through as often as by default, those of a
+    # thousand clients hold every answer up for tens of milliseconds.
+    gc.set_threshold(*COLLECT_AFTER)
     await Server(config).serve()
