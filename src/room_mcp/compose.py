@@ -182,6 +182,7 @@ async def serve_mcp(
     app = Starlette(
         routes=mcp.routes, middleware=[Middleware(Guard, hosts=LOOPBACK)], lifespan=lifespan
     )
+    app.router.redirect_slashes = False  # as beside REST: an address is one, or 404
     await _listen(app, settings, host, port, path, mcp.stop)
 
 

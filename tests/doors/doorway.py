@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    suppress,
+)
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +27,7 @@ from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import Implementation
 
+from room_mcp import wire
 from room_mcp.client import RoomsClient
 from room_mcp.compose import open_client
 from room_mcp.settings import Settings
@@ -76,7 +83,13 @@ class Server:
         return self.errors()
 
     def open_files(self) -> int:
-        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+        """How many it has open; without its store's, which opens readers when it needs them."""
+        home = str(self.home.resolve())
+        others = 0
+        for descriptor in Path(f"/proc/{self.process.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed meanwhile
+                others += not os.readlink(descriptor).startswith(home)
+        return others
 
     async def ends(self, number: signal.Signals, within_s: float = ENDS_WITHIN_S) -> int:
         """Send the signal; the exit code."""
@@ -226,6 +239,12 @@ async def waiting_in(rooms: RoomsClient, room: str, *names: str) -> None:
     await until(sit)
 
 
+async def messages_in(rooms: RoomsClient, room: str) -> list[wire.Message]:
+    """The messages of the one room of this name."""
+    (found,) = (await rooms.rooms(query=room)).rooms
+    return (await rooms.messages(found.id)).messages
+
+
 # ---- the protocol by hand -----------------------------------------------------------------------
 
 
@@ -308,3 +327,12 @@ async def events(http: httpx2.AsyncClient, path: str, **options: Any) -> AsyncGe
     async with http.stream("GET", path, **options) as response:
         assert response.status_code == 200, response.status_code
         yield Events(response)
+
+
+async def sse_session(http: httpx2.AsyncClient, stream: Events) -> str:
+    """Where to post, on a connection just opened, that was greeted by hand."""
+    post_to = await stream.next("endpoint")
+    await http.post(post_to, **legacy("initialize", **HELLO))
+    await stream.next()
+    await http.post(post_to, **legacy("notifications/initialized", id=None))
+    return post_to

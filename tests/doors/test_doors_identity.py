@@ -10,18 +10,18 @@ import anyio
 import pytest
 from doorway import (
     DOORS,
-    HELLO,
     SOON_S,
     WAIT,
     Door,
     Server,
     Visitors,
     events,
-    legacy,
     legacy_call,
     legacy_session,
+    messages_in,
     modern_call,
     said,
+    sse_session,
     until,
 )
 
@@ -72,11 +72,9 @@ async def test_a_name_by_path_or_header_is_the_same_agent_at_each_door(
     await by_path.say(await _opened(server, visitors, room), "by path")
     await by_header.say(room, "by header")
 
-    rooms = await visitors.rooms(server)
-    (found,) = (await rooms.rooms(query=room)).rooms
-    page = await rooms.messages(found.id)
+    found = await messages_in(await visitors.rooms(server), room)
 
-    assert [one.sender for one in page.messages] == [name, name]
+    assert [one.sender for one in found] == [name, name]
 
 
 async def _opened(server: Server, visitors: Visitors, room: str) -> str:
@@ -103,6 +101,39 @@ async def test_path_and_header_may_say_the_same(server: Server, visitors: Visito
     made = await http.post("/as/Ann%20Lee/mcp", **modern_call("create_room", name=room))
 
     assert "You are Ann Lee." in said(made)
+
+
+@pytest.mark.parametrize(("by_path", "by_header"), [("Max", "mAX"), ("Straße", "STRASSE")])
+async def test_path_and_header_may_spell_a_name_differently_and_the_path_counts(
+    server: Server, visitors: Visitors, room: str, by_path: str, by_header: str
+):
+    http = await visitors.http(server, headers={"Room-Agent": quote(by_header)})
+
+    made = await http.post(server.at("/mcp", by_path), **modern_call("create_room", name=room))
+
+    assert f"You are {by_path}." in said(made)
+
+
+async def test_an_agent_is_the_same_however_its_name_is_spelled(
+    server: Server, visitors: Visitors, room: str, door: Door
+):
+    sue = await visitors.agent(server, "sue", door)
+    other_case = await visitors.agent(server, "SUE", door)
+    bob = await visitors.agent(server, "bob")
+    await sue.do("create_room", name=room)
+    await bob.say(room, "to be read once")
+
+    heard = await sue.do(WAIT, room=room)
+    listed = await other_case.do("list_rooms", query=room)
+    first = await sue.say(room, "to be said once")
+    again = await other_case.say(room, "to be said once")
+    closed = await other_case.do("close_room", room=room, conclusion="done")
+
+    assert "bob: to be read once" in heard
+    assert "unread" not in listed
+    assert "Sent #2" in first
+    assert "Already sent as #2" in again
+    assert closed.startswith(f'"{room}" is closed: done')
 
 
 @pytest.mark.parametrize("path", ["/mcp", "/sse", "/messages/"])
@@ -245,9 +276,13 @@ async def test_who_has_no_name_is_not_sent_to_what_it_may_not_do(
 
     listed = await reader.do("list_rooms", query=room)
     nothing = await reader.do("list_rooms", query="no room is called that")
+    unknown = await reader("read_history", room=f"{room}-of-nobody")
+    offered = await ann("read_history", room=f"{room}-of-nobody")
 
     assert "join_room" not in listed
     assert "create_room" not in nothing
+    assert f'Next: read_history(room="{room}"), or list_rooms().' in unknown.text
+    assert "create_room" in offered.text
 
 
 # ---- nothing is bound to a session --------------------------------------------------------------
@@ -272,11 +307,7 @@ async def test_an_sse_connection_of_one_agent_speaks_as_another_under_the_addres
 ):
     http = await visitors.http(server)
     async with events(http, "/as/ann/sse") as stream:
-        post_to = (await stream.next("endpoint")).removeprefix("/as/ann")
-        await http.post(f"/as/ann{post_to}", **legacy("initialize", **HELLO))
-        await stream.next()
-        note = legacy("notifications/initialized", id=None)
-        await http.post(f"/as/ann{post_to}", **note)
+        post_to = (await sse_session(http, stream)).removeprefix("/as/ann")
 
         await http.post(f"/as/ann{post_to}", **legacy_call("", "create_room", name=room))
         made = await stream.text()
@@ -336,9 +367,8 @@ async def test_twenty_agents_at_once_are_twenty_agents(
         for number in range(20):
             tasks.start_soon(wait, number)
     (found,) = (await rooms.rooms(query=room)).rooms
-    page = await rooms.messages(found.id)
 
-    said = {one.sender: one.content for one in page.messages}
+    said = {one.sender: one.content for one in await messages_in(rooms, room)}
     assert said == {name: f"from {number}" for number, name in enumerate(names)}
     assert sorted(found.members) == sorted(names)
     assert all(f" {name}: from" not in text for name, text in heard.items())

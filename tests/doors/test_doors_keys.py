@@ -7,22 +7,9 @@ import stat
 from pathlib import Path
 
 import pytest
-from doorway import (
-    DOORS,
-    Door,
-    Server,
-    Start,
-    Visitors,
-)
-
-from room_mcp.client import RoomsClient
+from doorway import DOORS, Door, Server, Start, Visitors, messages_in
 
 pytestmark = pytest.mark.anyio
-
-
-async def texts(rooms: RoomsClient, room: str) -> list[object]:
-    (found,) = (await rooms.rooms(query=room)).rooms
-    return [one.content for one in (await rooms.messages(found.id)).messages]
 
 
 async def test_a_protected_member_of_rest_is_nobody_elses_name(
@@ -42,7 +29,7 @@ async def test_a_protected_member_of_rest_is_nobody_elses_name(
     ]
 
     assert [one.is_error for one in refused] == [True] * 4
-    assert await texts(rooms, room) == ["mine"]
+    assert [one.content for one in await messages_in(rooms, room)] == ["mine"]
 
 
 async def test_whose_name_is_taken_is_told_to_take_another_address(
@@ -78,7 +65,7 @@ async def test_an_agent_of_mcp_is_nobody_elses_name_in_rest(
     assert [one.status_code for one in (posted, other_case)] == [403, 403]
     assert joined.status_code in (403, 409)
     assert left.status_code == 403
-    assert await texts(rooms, room) == []
+    assert await messages_in(rooms, room) == []
 
 
 async def test_the_one_who_opened_a_room_closes_it_and_nobody_else(
@@ -131,6 +118,20 @@ async def test_an_agent_is_itself_again_after_a_restart(
 
     assert refused.is_error
     assert closed.startswith(f'"{room}" is closed: done')
+
+
+async def test_an_agent_is_itself_again_after_a_restart_however_its_name_is_spelled(
+    start_server: Start, visitors: Visitors, room: str
+):
+    before = start_server("serve", "--port", "0")
+    await (await visitors.agent(before, "Ann")).do("create_room", name=room)
+    await before.ends(signal.SIGTERM)
+
+    after = start_server("serve", "--port", "0", env={"ROOM_MCP_HOME": str(before.home)})
+    ann = await visitors.agent(after, "ann")
+
+    assert "Sent #1" in await ann.say(room, "still me")
+    assert "is closed" in await ann.do("close_room", room=room, conclusion="done")
 
 
 async def test_two_servers_of_one_home_keep_each_others_keys(

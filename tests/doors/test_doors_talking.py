@@ -116,8 +116,19 @@ async def test_mcp_alone_serves_nothing_else(alone: Server, visitors: Visitors):
     with anyio.fail_after(SOON_S):  # a stream would never end
         found = {path: (await http.get(path)).status_code for path in (*REST_PATHS, other)}
 
-    messages = 307 if other == "/mcp" else 404  # on to /messages/
-    assert found == {**dict.fromkeys((*REST_PATHS, other), 404), "/messages": messages}
+    assert found == dict.fromkeys((*REST_PATHS, other), 404)
+
+
+async def test_an_address_with_one_slash_more_or_less_is_none_at_any_server(
+    server: Server, alone: Server, visitors: Visitors
+):
+    paths = ("/mcp/", "/as/ann/mcp/", "/sse/", "/as/ann/sse/", "/messages", "/as/ann/messages")
+
+    for at in (server, alone):
+        http = await visitors.http(at)
+        found = {path: (await http.get(path)).status_code for path in paths}
+
+        assert found == dict.fromkeys(paths, 404)
 
 
 @pytest.mark.parametrize(("word", "door"), [("http", DOORS[0]), ("sse", DOORS[3])], ids=str)

@@ -6,19 +6,23 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from starlette.requests import HTTPConnection
+import anyio
+from starlette.requests import ClientDisconnect, HTTPConnection
 
 from .desk import Desk
 from .tools import Tools
 
 AGENT = "room_mcp.agent"  # a key of the ASGI scope: the name that a request brought with it
 CUT = "room_mcp.cut"  # likewise: whether the answer found nobody there any more
+# What is raised when a caller hangs up: by the SDK's streams, or while the request is read.
+HUNG_UP = (anyio.BrokenResourceError, anyio.ClosedResourceError, ClientDisconnect)
 MAX_AGENTS = 10_000  # desks that are kept; an agent without one is shown some messages again
 
 
 class Agent(NamedTuple):
     desk: Desk
     tools: Tools
+    has_name: bool = True  # whoever has none may only read
 
 
 class Agents(Protocol):
@@ -47,22 +51,28 @@ class OneAgent:
 class AgentsByName:
     """Agents that say with each HTTP request who they are; nothing is bound to a session.
 
+    However a name is spelled, it is one agent, as in the rooms; the spelling that came first is
+    the one under which it opens and joins rooms.
+
     Args:
         make: Makes the agent of a name; of the empty name for whoever did not say one.
     """
 
     def __init__(self, make: Callable[[str], Agent]) -> None:
         self._make = make
-        self._agents: OrderedDict[str, Agent] = OrderedDict()
+        self._agents: OrderedDict[str, Agent] = OrderedDict()  # by skeleton of the name
 
     def of(self, request: object) -> Agent:
+        from room_mcp.rooms import skeleton  # late, as a host waits for a process of its own
+
         name = request.scope.get(AGENT, "") if isinstance(request, HTTPConnection) else ""
         if not name:
             return self._make(name)  # whoever has no name has nothing to be remembered
-        agent = self._agents.get(name)
+        key = skeleton(name)
+        agent = self._agents.get(key)
         if agent is None:
-            agent = self._agents[name] = self._make(name)
-        self._agents.move_to_end(name)
+            agent = self._agents[key] = self._make(name)
+        self._agents.move_to_end(key)
         if len(self._agents) > MAX_AGENTS:
             self._agents.popitem(last=False)
         return agent

@@ -22,11 +22,11 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from room_mcp.rooms import member_name
+from room_mcp.rooms import member_name, skeleton
 from room_mcp.rooms.refusals import Refusal
 
 from . import sdk
-from .agents import AGENT, CUT, MAX_AGENTS
+from .agents import AGENT, CUT, HUNG_UP, MAX_AGENTS
 from .server import RoomServer
 
 MCP_PATH = "/mcp"
@@ -105,15 +105,15 @@ class _Named:
         by_path = scope.get("path_params", {}).get("agent")
         by_header = Headers(scope=scope).get(AGENT_HEADER)
         try:
-            names = {_name_in(said) for said in (by_path, by_header) if said is not None}
+            names = [_name_in(said) for said in (by_path, by_header) if said is not None]
         except Refusal as refusal:
             await _refused(f"{refusal.detail} {refusal.advice}")(scope, receive, send)
             return
-        if len(names) > 1:
+        if len({skeleton(name) for name in names}) > 1:
             told = "The path and the header Room-Agent name different agents. Send one of them."
             await _refused(told)(scope, receive, send)
             return
-        scope[AGENT] = names.pop() if names else ""
+        scope[AGENT] = names[0] if names else ""
         await self._app(scope, receive, send)
 
 
@@ -177,13 +177,12 @@ class _OpenRequests:
 
 @contextmanager
 def _callers_leaving() -> Generator[None]:
-    """Who hangs up in the middle is no failure of ours; the SDK's streams break then."""
-    broken = (anyio.BrokenResourceError, anyio.ClosedResourceError)
+    """Who hangs up in the middle is no failure of ours."""
     try:
         yield
-    except broken:
+    except HUNG_UP:
         pass
     except BaseExceptionGroup as group:
-        _, others = group.split(broken)
+        _, others = group.split(HUNG_UP)
         if others is not None:
             raise

@@ -16,8 +16,7 @@ class Keyring:
     """The keys of one agent on one server. Embedded rooms need none: `url` is empty then."""
 
     def __init__(self, home: Path, url: str, agent: str) -> None:
-        who = hashlib.sha256(f"{url}\n{agent}".encode()).hexdigest()[:32]
-        self._file = home / "keys" / f"{who}.json" if url else None
+        self._file = home / "keys" / f"{_who(url, agent)}.json" if url else None
         self._rooms: dict[str, dict[str, str]] = self._read()
 
     @property
@@ -80,3 +79,10 @@ class Keyring:
         except (OSError, ValueError):
             return {}
         return cast("dict[str, dict[str, str]]", known) if isinstance(known, dict) else {}
+
+
+def _who(url: str, agent: str) -> str:
+    """The agent of a server as a file's name; one, however the agent's name is spelled."""
+    from room_mcp.rooms import skeleton  # late: embedded rooms, whose host waits, need no keys
+
+    return hashlib.sha256(f"{url}\n{skeleton(agent)}".encode()).hexdigest()[:32]

@@ -172,11 +172,12 @@ class RoomServer(MCPServer[None]):
             found = understood(name, arguments, schema)
         except WrongArguments as error:
             return _said(plain(str(error)))
-        desk = self._agent(context).desk
+        agent = self._agent(context)
+        desk = agent.desk
         current = desk.begin()
         token = current_call.set(current)
         try:
-            result = await self._run(desk, name, found, context, schema)
+            result = await self._run(agent, name, found, context, schema)
             if isinstance(result, CallToolResult):
                 room = found.get("room", found.get("name"))
                 result = await self._with_mail(desk, result, name, room)
@@ -190,7 +191,7 @@ class RoomServer(MCPServer[None]):
 
     async def _run(
         self,
-        desk: Desk,
+        agent: Agent,
         name: str,
         arguments: dict[str, Any],
         context: Context[None, Any] | None,
@@ -201,8 +202,8 @@ class RoomServer(MCPServer[None]):
         except ToolError as error:
             cause = error.__cause__
             if isinstance(cause, BackendRefused) and cause.code in _ENDED:
-                desk.forget(str(arguments.get("room", "")))
-            told = _told(cause, desk, name, arguments, schema)
+                agent.desk.forget(str(arguments.get("room", "")))
+            told = _told(cause, agent, name, arguments, schema)
             if told is None:
                 raise
             return _said(told)
@@ -294,7 +295,7 @@ class RoomServer(MCPServer[None]):
 
 def _told(
     error: BaseException | None,
-    desk: Desk,
+    agent: Agent,
     tool: str,
     arguments: Mapping[str, Any],
     schema: Mapping[str, Any],
@@ -303,11 +304,11 @@ def _told(
     room = str(arguments.get("room", arguments.get("name", "")))
     match error:
         case BackendError():
-            return replies.refusal(error, tool, room, desk.renaming)
+            return replies.refusal(error, tool, room, agent.desk.renaming)
         case NoSuchRoom():
             nexts = [corrected(tool, arguments, room=one.name) for one in error.candidates[:1]]
             nexts.append(call("list_rooms"))
-            if 0 < len(room.strip()) <= LONGEST_NAME:
+            if agent.has_name and 0 < len(room.strip()) <= LONGEST_NAME:
                 nexts.append(f"{call('create_room', name=room.strip())} to open it")
             return plain(f"{error} Next: {', or '.join(nexts)}.")
         case AmbiguousRoom():
@@ -405,7 +406,7 @@ def build_open_server(
             shared=bool(settings.url),
             renaming="connect you under another name, in the address .../as/NAME/mcp",
         )
-        return Agent(desk, Tools(desk, sleepers, wait_s, progress_every_s))
+        return Agent(desk, Tools(desk, sleepers, wait_s, progress_every_s), bool(name))
 
     return RoomServer(AgentsByName(agent), client, sleepers)
 
