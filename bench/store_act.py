@@ -30,7 +30,7 @@ from pathlib import Path
 
 import apsw
 
-from room_mcp.rooms import AuthorOf, Draft, Message, Proof, Room, Stamp, Step
+from room_mcp.rooms import Checked, Draft, Message, Past, Proof, Room, Stamp, Step
 from room_mcp.store.interface import IdempotencyKey
 from room_mcp.store.opening import open_store
 from room_mcp.store.sqlite.rows import key_of, message_row
@@ -64,8 +64,9 @@ async def store_post(path: Path) -> Post:
         stamp = Stamp(datetime.now(UTC), (uuid7(), uuid7()))
         key = IdempotencyKey(sender, str(uuid.uuid4()), b"f" * 32)
 
-        def decide(room: Room, author_of: AuthorOf) -> Step:
-            return room.post(draft, proof=proof, stamp=stamp, author_of=author_of)
+        def decide(room: Room, past: Past) -> Step:
+            prepared = Checked(room.contract)
+            return room.post(draft, proof=proof, stamp=stamp, past=past, prepared=prepared)
 
         return await store.act(ROOM, decide, key=key)
 

@@ -82,10 +82,36 @@ class RoomsClient:
     # ---- rooms ----------------------------------------------------------------------------
 
     async def create_room(
-        self, name: str, *, purpose: str = "", sender: str = "", reuse: bool = False
+        self,
+        name: str,
+        *,
+        purpose: str = "",
+        sender: str = "",
+        reuse: bool = False,
+        template: str = "",
+        contract: Mapping[str, Any] | None = None,
+        roles: Mapping[str, Any] | None = None,
+        budget: Mapping[str, Any] | None = None,
+        guard: Mapping[str, Any] | bool | None = None,
     ) -> wire.RoomCreated:
-        """Open a room. With `reuse`, an open listed room of that name is answered instead."""
-        new = wire.NewRoom(name=name, purpose=purpose, sender=sender or None, reuse=reuse)
+        """Open a room. With `reuse`, an open listed room of that name is answered instead.
+
+        Args:
+            template: The rules to start from; "" is "open".
+            contract: Sections that replace those of the template, or a whole document.
+            roles, budget, guard: Parts of these sections to replace; `guard=False` switches it off.
+        """
+        new = wire.NewRoom(
+            name=name,
+            purpose=purpose,
+            sender=sender or None,
+            reuse=reuse,
+            template=template or None,
+            contract=None if contract is None else dict(contract),
+            roles=None if roles is None else dict(roles),
+            budget=None if budget is None else dict(budget),
+            guard=guard if guard is None or isinstance(guard, bool) else dict(guard),
+        )
         return await self._either(
             lambda: self._call("POST", "/agent/rooms", wire.RoomCreated, body=new),
             lambda origin: origin.create_room(name),
@@ -133,12 +159,54 @@ class RoomsClient:
         )
 
     async def close_room(
-        self, room_id: str, *, sender: str, conclusion: str, owner_key: str = ""
+        self,
+        room_id: str,
+        *,
+        sender: str,
+        conclusion: str,
+        owner_key: str = "",
+        human: bool = False,
     ) -> wire.Info:
-        """End a room without a terminal message; needs its owner key, or the embedded store."""
+        """End a room without a terminal message; needs its owner key, or the embedded store.
+
+        A room whose end belongs to certain roles is closed by people and the owner key only.
+        """
         self._must_be_ours("close rooms")
-        body = wire.Close(sender=sender, conclusion=conclusion, owner_key=owner_key or None)
+        body = wire.Close(
+            sender=sender,
+            sender_type="human" if human else None,
+            conclusion=conclusion,
+            owner_key=owner_key or None,
+        )
         return await self._call("POST", f"/agent/rooms/{room_id}/close", wire.Info, body=body)
+
+    async def reopen_room(self, room_id: str, *, sender: str, human: bool = False) -> wire.Info:
+        """Let a closed room go on; only a person may, on the embedded store."""
+        self._must_be_ours("reopen rooms")
+        body = wire.Reopen(sender=sender, sender_type="human" if human else None)
+        return await self._call("POST", f"/agent/rooms/{room_id}/reopen", wire.Info, body=body)
+
+    async def adjust_room(
+        self,
+        room_id: str,
+        *,
+        budget: Mapping[str, Any] | None = None,
+        guard: Mapping[str, Any] | bool | None = None,
+        owner_key: str = "",
+    ) -> wire.Info:
+        """Change limits and thresholds; needs the owner key, or the embedded store."""
+        self._must_be_ours("change the rules of rooms")
+        body = wire.Adjust(
+            budget=None if budget is None else dict(budget),
+            guard=guard if guard is None or isinstance(guard, bool) else dict(guard),
+            owner_key=owner_key or None,
+        )
+        return await self._call("POST", f"/agent/rooms/{room_id}/settings", wire.Info, body=body)
+
+    async def templates(self) -> wire.Templates:
+        """The rules that a room can start from: the package's, and the backend's own."""
+        self._must_be_ours("show templates")
+        return await self._call("GET", "/agent/templates", wire.Templates)
 
     async def delete_room(self, room_id: str, *, owner_key: str = "") -> None:
         """Remove a room and all it holds; needs its owner key, or the embedded store."""
@@ -148,10 +216,13 @@ class RoomsClient:
     # ---- members ----------------------------------------------------------------------------
 
     async def join(
-        self, room_id: str, name: str, *, key: str = "", protect: bool = False
+        self, room_id: str, name: str, *, role: str = "", key: str = "", protect: bool = False
     ) -> wire.Joined:
-        """Become a member, or come back as one with the key of an earlier join."""
-        body = wire.Join(agent_name=name, agent_key=key or None, protect=protect)
+        """Become a member, or come back as one with the key of an earlier join.
+
+        Without `role`, a room with roles gives the first that lacks somebody.
+        """
+        body = wire.Join(agent_name=name, agent_key=key or None, role=role or None, protect=protect)
         return await self._either(
             lambda: self._call("POST", f"/agent/rooms/{room_id}/join", wire.Joined, body=body),
             lambda origin: origin.join(room_id, name),

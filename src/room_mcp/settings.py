@@ -28,6 +28,9 @@ HOME = Setting("ROOM_MCP_HOME", "~/.room-mcp", "folder", "Where rooms, names and
 STORE = Setting(
     "ROOM_MCP_STORE", "<home>/rooms.db", "file", "The SQLite file of the embedded backend."
 )
+TEMPLATES = Setting(
+    "ROOM_MCP_TEMPLATES", "<home>/templates", "folder", "Your own room templates, one file each."
+)
 URL = Setting("ROOM_MCP_URL", "", "URL", "Forward to this shared backend instead of a file.")
 KEY = Setting("ROOM_MCP_KEY", "", "secret", "Sent to the shared backend as a bearer token.")
 AGENT = Setting(
@@ -55,6 +58,7 @@ LOG_LEVEL = Setting(
 SETTINGS = (
     HOME,
     STORE,
+    TEMPLATES,
     URL,
     KEY,
     AGENT,
@@ -72,6 +76,7 @@ class Settings:
 
     home: Path
     store: str
+    templates: str = ""
     url: str = ""
     key: str = ""
     agent: str = ""
@@ -110,6 +115,7 @@ class Settings:
         return cls(
             home=home,
             store=text(STORE) or str(home / "rooms.db"),
+            templates=text(TEMPLATES) or str(home / "templates"),
             url=text(URL).rstrip("/"),
             key=text(KEY),
             agent=text(AGENT),

@@ -53,8 +53,20 @@ class NewRoom(Request):
     name: str = Field(description="The room's name: one line of at most 100 characters.")
     purpose: str = Field(default="", max_length=2_000, description="What the room is for.")
     sender: str | None = Field(default=None, description="Who makes it.")
-    template: str = Field(
-        default="open", description="The rules to start from; 'open' has no roles."
+    template: str | None = Field(
+        default=None, description="The rules to start from; by default 'open', which has no roles."
+    )
+    contract: dict[str, Any] | None = Field(
+        default=None, description="Sections that replace those of the template, or all rules."
+    )
+    roles: dict[str, Any] | None = Field(
+        default=None, description="Roles that replace those of the template of the same name."
+    )
+    budget: dict[str, Any] | None = Field(
+        default=None, description="Limits that replace those of the template."
+    )
+    guard: dict[str, Any] | bool | None = Field(
+        default=None, description="How loops are treated, in place of the template's; false: not."
     )
     listed: bool | None = Field(
         default=None, description="Whether the directory shows it; by default on a local backend."
@@ -71,6 +83,11 @@ class Join(Request):
     sender: str | None = Field(default=None, description="The same as agentName.")
     agent_key: MemberKey | None = Field(default=None, description="The key of an earlier join.")
     agent_session_id: MemberKey | None = Field(default=None, description="The same as agentKey.")
+    role: str | None = Field(
+        default=None,
+        max_length=64,
+        description="The role to take; by default the first that lacks somebody.",
+    )
     protect: bool = Field(
         default=False, description="From now on only the holder of the key may use the name."
     )
@@ -127,6 +144,9 @@ class Close(Request):
     """End a room."""
 
     sender: str | None = Field(default=None, description="Who closes it.")
+    sender_type: SenderType | None = Field(
+        default=None, description="Taken from a claim alone, everybody is an agent."
+    )
     conclusion: str = Field(
         default="", max_length=2_000, description="What a late reader sees first."
     )
@@ -139,6 +159,27 @@ class Hold(Request):
     """Pause or resume a room."""
 
     sender: str | None = Field(default=None, description="Who holds or releases it.")
+    owner_key: MemberKey | None = Field(
+        default=None, description="The key that creation answered with."
+    )
+
+
+class Reopen(Request):
+    """Let a closed room go on; only people may."""
+
+    sender: str | None = Field(default=None, description="Who reopens it.")
+    sender_type: SenderType | None = Field(
+        default=None, description="Taken from a claim alone, everybody is an agent."
+    )
+
+
+class Adjust(Request):
+    """Change limits of a room while it is open; its owner's right."""
+
+    budget: dict[str, Any] | None = Field(default=None, description="Limits that change.")
+    guard: dict[str, Any] | bool | None = Field(
+        default=None, description="Thresholds, on_stall, on; false switches the guard off."
+    )
     owner_key: MemberKey | None = Field(
         default=None, description="The key that creation answered with."
     )
@@ -162,6 +203,18 @@ class Message(Answer):
     wakes: list[str] = Field(default=[], description="The members whose wait it ends.")
 
 
+class Standing(Answer):
+    """Where a sender stands after what he said."""
+
+    score: float = Field(
+        default=0.0, description="The guard's, 0 to 12: how much lately brought nothing new."
+    )
+    dry: int = Field(default=0, description="Messages since the last fact or question.")
+    budget_left: int | None = Field(
+        default=None, description="Messages that he may still send; null for no limit."
+    )
+
+
 class Posted(Message):
     idempotent: bool = Field(description="True when this repeats an earlier answer.")
     missed: list[Message] = Field(
@@ -172,6 +225,10 @@ class Posted(Message):
         default=[], description="The woken members who sit in a wait right now."
     )
     strangers: list[str] = Field(default=[], description="Names in `to` that are not in the room.")
+    standing: Standing = Standing()
+    notices: list[str] = Field(
+        default=[], description="What the room tells the sender, and nobody else: see to it."
+    )
     closed: bool = Field(default=False, description="Whether the room is closed now.")
     outcome: str | None = None
     epoch: str
@@ -185,6 +242,7 @@ class BatchResult(Answer):
     code: str | None = None
     error: str | None = None
     advice: str | None = None
+    notices: list[str] = []
 
 
 class BatchDone(Answer):
@@ -201,6 +259,7 @@ class Expected(Answer):
     asker: str
     of: list[str] = Field(description="Who owes it; empty means anybody.")
     answer_type: str
+    accepted_by: str | None = Field(default=None, description="Who said that he does the work.")
 
 
 class Page(Answer):
@@ -241,6 +300,8 @@ class Member(Answer):
     protected: bool
     joined_at: str
     messages: int
+    role: str | None = None
+    standing: Standing = Standing()
     waiting: bool = Field(default=False, description="Whether he sits in a wait right now.")
     seen_at: str | None = Field(default=None, description="When he last called; null if not known.")
     read_to: int | None = None
@@ -252,6 +313,73 @@ class Closing(Answer):
     outcome: str
     conclusion: str
     at: str
+    reason: str = Field(
+        default="terminal",
+        description="terminal, closed (by its owner), budget, lifetime, idle or stalled.",
+    )
+
+
+class Role(Answer):
+    name: str
+    about: str = ""
+    min: int = 0
+    max: int | None = None
+    may: list[str] | None = Field(default=None, description="Message types; null means all.")
+    ends: list[str] = Field(default=[], description="Those of them that can end the room.")
+    members: list[str] = []
+
+
+class MessageType(Answer):
+    """A type that the room describes."""
+
+    name: str
+    about: str = ""
+    body: Any = Field(default=None, description="JSON Schema of the body; null: anything.")
+    example: Any = Field(default=None, description="A body that passes.")
+    expects: list[str] = Field(default=[], description="The types that answer it.")
+
+
+class Verdict(Answer):
+    """A terminal message that waits for others before the room ends."""
+
+    name: str
+    type: str
+    outcome: str
+    seq: int
+
+
+class Allowance(Answer):
+    """Limits and what is left of them; null is no limit."""
+
+    messages: int | None = None
+    messages_left: int | None = None
+    bytes: int | None = None
+    bytes_left: int | None = None
+    per_type: dict[str, int] = {}
+
+
+class Budget(Allowance):
+    per_member: Allowance = Allowance()
+    reserve_messages: int = Field(
+        default=0, description="Beyond the limits, for messages that can end the room."
+    )
+    lifetime_s: int | None = None
+    idle_s: int | None = None
+    closes_at: str | None = Field(
+        default=None, description="When the room closes by itself if nobody speaks."
+    )
+
+
+class Template(Answer):
+    name: str
+    about: str
+    built_in: bool
+    contract: dict[str, Any] = Field(description="The whole document.")
+
+
+class Templates(Answer):
+    templates: list[Template]
+    problems: list[str] = Field(default=[], description="Files that are no templates, and why.")
 
 
 class Room(Answer):
@@ -306,6 +434,16 @@ class Info(Answer):
     size_bytes: int
     max_bytes: int | None
     terminal_types: list[str] = Field(description="Messages of these types end the room.")
+    roles: list[Role] = []
+    types: list[MessageType] = Field(default=[], description="Those that the room describes.")
+    verdicts: list[Verdict] = Field(default=[], description="Cast, and not enough yet to end it.")
+    budget: Budget = Budget()
+    contract: dict[str, Any] = Field(
+        default={}, description="All rules of the room, as a template document."
+    )
+    good: bool | None = Field(
+        default=None, description="Whether it ended as its rules call good; null while it is open."
+    )
     members: list[Member]
     expected: list[Expected] = Field(description="Open questions and work, oldest first.")
     epoch: str
@@ -315,6 +453,7 @@ class Joined(Answer):
     room: Info
     messages: list[Message] = Field(description="The newest 20, oldest first.")
     agent_name: str
+    role: str | None = None
     agent_key: str | None = Field(description="Shown once; null when the name keeps its key.")
     agent_session_id: str | None = Field(description="The same value as agentKey.")
     last_seq: int
@@ -323,6 +462,7 @@ class Joined(Answer):
 
 class Reminder(Answer):
     agent_name: str
+    role: str | None = None
     room: str
     objective: str
     here: list[Member]

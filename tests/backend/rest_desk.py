@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from starlette.routing import Match
 
 from room_mcp.backend.app import create_app
 from room_mcp.backend.openapi import document
+from room_mcp.backend.service import utc_now
 from room_mcp.settings import Settings
 from room_mcp.store.interface import Store
 from room_mcp.store.opening import open_store
@@ -87,11 +89,17 @@ class Desk:
 
 
 @asynccontextmanager
-async def a_desk(folder: Path, *, room_bytes: int = 0) -> AsyncGenerator[Desk]:
+async def a_desk(
+    folder: Path, *, room_bytes: int = 0, clock: Callable[[], datetime] = utc_now
+) -> AsyncGenerator[Desk]:
     settings = Settings(
-        home=folder, store=str(folder / "rooms.db"), room_bytes=room_bytes, demo_room_bytes=4_000
+        home=folder,
+        store=str(folder / "rooms.db"),
+        templates=str(folder / "templates"),
+        room_bytes=room_bytes,
+        demo_room_bytes=4_000,
     )
-    app = create_app(open_store(settings.store), settings)
+    app = create_app(open_store(settings.store), settings, clock=clock)
     async with (
         app.router.lifespan_context(app),
         httpx2.AsyncClient(

@@ -109,7 +109,7 @@ async def test_history_of_a_large_room_keeps_the_latest_and_says_where_to_go_on(
     id = (await desk.room())["roomId"]
     long = "x" * 60_000
     for _ in range(4):
-        said = [{"sender": "alice", "content": long}] * 10
+        said = [{"sender": "alice", "content": long, "type": "progress"}] * 10
         await desk.http.post(f"/agent/rooms/{id}/messages/batch", json={"messages": said})
 
     newest = (await desk.http.get(f"/agent/rooms/{id}/history")).json()

@@ -97,7 +97,7 @@ async def test_a_stream_of_lines_tells_the_same(desk: Desk):
 
 async def test_many_messages_stream_without_gap_or_double(desk: Desk):
     id = (await desk.room())["roomId"]
-    said = [{"sender": "alice", "content": "x"}] * 100
+    said = [{"sender": "alice", "content": "x", "type": "progress"}] * 100
     for _ in range(2):
         await desk.http.post(f"/agent/rooms/{id}/messages/batch", json={"messages": said})
     with anyio.fail_after(5):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from room_mcp.rooms import Draft, Message, Proof, Room, Stamp, Step
+from room_mcp.rooms.guard import Features
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NO_PROOF = Proof()
@@ -24,6 +26,16 @@ def stamp(seconds: float = 0) -> Stamp:
 def key(name: str) -> Proof:
     """What the holder of a member's key shows."""
     return Proof(key_hash=f"{name}-hash")
+
+
+class Past:
+    """A past in which these names sent these seqs, and no guard has heard anything."""
+
+    def __init__(self, authors: Mapping[int, str] | None = None) -> None:
+        self.author_of = (authors or {}).get
+
+    def judge(self, features: Features, sender: str, *, scored: bool, human: bool) -> None:
+        return None
 
 
 def room(*names: str, **fields: Any) -> Room:
@@ -46,7 +58,7 @@ def post(
 ) -> Step:
     """One message; `authors` are who sent the seqs that it may reply to."""
     draft = Draft(sender, content, **{**fields, "to": tuple(fields.get("to", ()))})
-    return it.post(draft, proof=proof, stamp=stamp(seconds), author_of=(authors or {}).get)
+    return it.post(draft, proof=proof, stamp=stamp(seconds), past=Past(authors))
 
 
 def said(it: Room, sender: str, content: str | dict[str, Any] = "hello", **fields: Any) -> Message:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from room_talk import NO_PROOF, after, post, room, said
+from room_talk import NO_PROOF, after, post, room, said, stamp
 
 from room_mcp.rooms import Room
-from room_mcp.rooms.expectations import MAX_EXPECTATIONS
+from room_mcp.rooms.expectations import MAX_OPEN_QUESTIONS
 
 Q = ("alice", "question", {"to": ["bob"]})
 AUTHORS = dict.fromkeys(range(1, 100), "alice")
@@ -105,7 +105,7 @@ def test_what_only_the_leaver_owed_is_no_longer_open():
         ("alice", "question", {"to": ["bob", "carol"]}),
         ("alice", "question", {}),
     )
-    left = here.leave("bob", proof=NO_PROOF).room
+    left = here.leave("bob", proof=NO_PROOF, stamp=stamp()).room
 
     assert [(one.seq, one.of) for one in left.expectations] == [(2, ("carol",)), (3, ())]
 
@@ -117,9 +117,9 @@ def test_closing_settles_everything():
 
 
 def test_only_the_newest_are_remembered():
-    here = after(room("alice", "bob"), *[Q] * (MAX_EXPECTATIONS + 3))
+    here = after(room("alice", "bob"), *[Q] * (MAX_OPEN_QUESTIONS + 3))
 
-    assert open_seqs(here) == list(range(4, MAX_EXPECTATIONS + 4))
+    assert open_seqs(here) == list(range(4, MAX_OPEN_QUESTIONS + 4))
 
 
 def test_an_answer_to_what_is_not_open_changes_nothing():

@@ -146,7 +146,7 @@ def test_mentions_are_found_inside_a_body_too():
 
 
 def test_who_left_is_not_mentioned():
-    here = room("alice", "bob").leave("bob", proof=NO_PROOF).room
+    here = room("alice", "bob").leave("bob", proof=NO_PROOF, stamp=stamp()).room
 
     assert said(here, "alice", "@bob").mentions == ()
 

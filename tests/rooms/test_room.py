@@ -10,6 +10,7 @@ import pytest
 from room_talk import NO_PROOF, NOON, OWNER, TRUSTED, after, key, post, room, said, stamp
 
 from room_mcp.rooms import Member, Proof, Refusal, Room
+from room_mcp.rooms.posting import FULL_ROOM_RESERVE_BYTES
 from room_mcp.rooms.refusals import (
     Malformed,
     NameProtected,
@@ -21,7 +22,7 @@ from room_mcp.rooms.refusals import (
     RoomPaused,
     SeqMismatch,
 )
-from room_mcp.rooms.room import FULL_ROOM_RESERVE_BYTES, MAX_MEMBERS
+from room_mcp.rooms.room import MAX_MEMBERS
 
 
 def joined(it: Room, name: str, *, proof: Proof = NO_PROOF, **fields: Any) -> Room:
@@ -57,7 +58,7 @@ def test_a_name_in_use_is_taken_and_a_free_one_is_not():
 
 def test_who_left_comes_back_at_the_newest_and_stays_protected():
     here = joined(room("bob"), "alice", protect=True)
-    gone = here.leave("alice", proof=key("alice")).room
+    gone = here.leave("alice", proof=key("alice"), stamp=stamp()).room
     later = post(gone, "bob").room
     with pytest.raises(NameProtected):
         joined(later, "alice")
@@ -68,7 +69,7 @@ def test_who_left_comes_back_at_the_newest_and_stays_protected():
 
 
 def test_speaking_after_leaving_comes_back():
-    here = room("alice", "bob").leave("alice", proof=NO_PROOF).room
+    here = room("alice", "bob").leave("alice", proof=NO_PROOF, stamp=stamp()).room
     here = after(here, ("bob", "note", {}), ("alice", "note", {}))
 
     assert here.must_be_member("alice").joined_seq == 1
@@ -83,13 +84,13 @@ def test_a_trusted_caller_takes_up_every_name():
 
 def test_only_a_member_leaves():
     with pytest.raises(NotAMember):
-        room().leave("alice", proof=NO_PROOF)
+        room().leave("alice", proof=NO_PROOF, stamp=stamp())
 
 
 def test_a_room_has_at_most_so_many_members_and_keeps_the_names_of_those_who_left():
     members = {f"m{n}": Member(f"m{n}", "agent", NOON, 0) for n in range(MAX_MEMBERS)}
     full = room(members=members)
-    left = full.leave("m0", proof=NO_PROOF).room
+    left = full.leave("m0", proof=NO_PROOF, stamp=stamp()).room
 
     for act in (
         lambda: joined(full, "late"),
@@ -113,7 +114,7 @@ def test_a_protected_name_needs_its_key(proof: Proof):
     here = joined(room(), "alice", protect=True)
     for act in (
         lambda: post(here, "alice", proof=proof),
-        lambda: here.leave("alice", proof=proof),
+        lambda: here.leave("alice", proof=proof, stamp=stamp()),
         lambda: here.must_speak_as("ALICE", proof),
     ):
         with pytest.raises(NameProtected):
@@ -238,7 +239,7 @@ def test_after_the_end_everybody_hears_what_it_was():
         lambda: post(ended, "alice"),
         lambda: post(ended, "bob", sender_type="human", proof=TRUSTED),
         lambda: joined(ended, "bob"),
-        lambda: ended.leave("alice", proof=NO_PROOF),
+        lambda: ended.leave("alice", proof=NO_PROOF, stamp=stamp()),
         lambda: ended.close("ada", "", proof=OWNER, stamp=stamp()),
         lambda: ended.pause("ada", proof=OWNER, stamp=stamp()),
         lambda: ended.resume("ada", proof=OWNER, stamp=stamp()),

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from room_talk import NO_PROOF, NOON, OWNER, TRUSTED, key, stamp
+from room_talk import NO_PROOF, NOON, OWNER, TRUSTED, Past, key, stamp
 
 from room_mcp.rooms import BUILT_IN_TYPES, Draft, Message, Proof, Refusal, Room, Step, skeleton
 
@@ -59,7 +59,7 @@ class AnyConversation(RuleBasedStateMachine):
 
     @rule(name=NAMES, proof=PROOFS)
     def leave(self, name: str, proof: Proof) -> None:
-        step = self.act(lambda it: it.leave(name, proof=proof))
+        step = self.act(lambda it: it.leave(name, proof=proof, stamp=stamp()))
         if step:
             assert step.messages == ()
             assert step.room.member(name) is None
@@ -88,7 +88,12 @@ class AnyConversation(RuleBasedStateMachine):
         kind = "human" if human and proof.trusted else "agent"
         draft = Draft(sender, content, type, tuple(to), reply_to, kind)
         step = self.act(
-            lambda it: it.post(draft, proof=proof, stamp=stamp(seconds), author_of=self.author_of)
+            lambda it: it.post(
+                draft,
+                proof=proof,
+                stamp=stamp(seconds),
+                past=Past(dict(enumerate((one.sender for one in self.log), 1))),
+            )
         )
         if step is None:
             return

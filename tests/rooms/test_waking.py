@@ -66,7 +66,7 @@ def test_a_room_is_small_up_to_eight_agents(members: int, wakes: int):
 def test_people_and_those_who_left_do_not_make_a_room_large():
     here = room(*(f"m{n}" for n in range(9)))
     here = here.join("ada", proof=NO_PROOF, stamp=stamp(), kind="human").room
-    here = here.leave("m8", proof=NO_PROOF).room
+    here = here.leave("m8", proof=NO_PROOF, stamp=stamp()).room
 
     assert len(said(here, "m0").wakes) == 8
 
@@ -96,7 +96,7 @@ def test_a_reply_to_nobody_else_wakes_nobody(author: str | None):
 
 
 def test_who_left_is_never_woken():
-    here = room(*SMALL).leave("bob", proof=NO_PROOF).room
+    here = room(*SMALL).leave("bob", proof=NO_PROOF, stamp=stamp()).room
 
     assert said(here, "alice").wakes == ("carol",)
     assert said(here, "alice", to=["bob"]).wakes == ()

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from room_mcp.rooms import AuthorOf, Draft, Proof, Room, Stamp, Step
+from room_mcp.rooms import Checked, Draft, Past, Proof, Room, Stamp, Step
 from room_mcp.store.interface import IdempotencyKey, Store
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 OWNER = Proof(trusted=True)
 
-Decide = Callable[[Room, AuthorOf], Step]
+Decide = Callable[[Room, Past], Step]
 
 
 def stamp(at: datetime = NOON) -> Stamp:
@@ -29,10 +29,16 @@ def says(content: Any, sender: str = "ann", *, at: datetime = NOON, **fields: An
     draft = Draft(sender, content, **fields)
     ids = stamp(at)
 
-    def decide(room: Room, author_of: AuthorOf) -> Step:
-        return room.post(draft, proof=OWNER, stamp=ids, author_of=author_of)
+    def decide(room: Room, past: Past) -> Step:
+        # Checked as where no guard is on: a store is tried with many equal messages.
+        prepared = Checked(room.contract, tuple(endings(room, draft.type)))
+        return room.post(draft, proof=OWNER, stamp=ids, past=past, prepared=prepared)
 
     return decide
+
+
+def endings(room: Room, type: str) -> list[int]:
+    return [at for at, rule in enumerate(room.contract.terminal) if rule.type == type]
 
 
 def joins(name: str) -> Decide:
@@ -40,7 +46,7 @@ def joins(name: str) -> Decide:
 
 
 def leaves(name: str) -> Decide:
-    return lambda room, _: room.leave(name, proof=OWNER)
+    return lambda room, _: room.leave(name, proof=OWNER, stamp=stamp())
 
 
 def closes(by: str = "ann") -> Decide:
@@ -53,7 +59,7 @@ def pauses(by: str = "ann") -> Decide:
     return lambda room, _: room.pause(by, proof=OWNER, stamp=ids)
 
 
-def nothing(room: Room, author_of: AuthorOf) -> Step:
+def nothing(room: Room, past: Past) -> Step:
     """Allows what is asked, and changes nothing itself."""
     return Step(room)
 

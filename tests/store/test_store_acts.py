@@ -18,7 +18,7 @@ from store_talk import (
     says,
 )
 
-from room_mcp.rooms import AuthorOf, Refusal, Room, Step
+from room_mcp.rooms import Past, Refusal, Room, Step
 from room_mcp.rooms.refusals import RoomClosed, RoomNotFound
 from room_mcp.store.interface import Act, Done, Store
 from room_mcp.store.sqlite.work import Work
@@ -136,7 +136,7 @@ async def test_a_refusal_changes_nothing(store: Store):
 async def test_a_mistake_in_decide_reaches_its_caller_and_nobody_else(store: Store):
     room_id = await new_room(store)
 
-    def mistaken(room: Room, author_of: AuthorOf) -> Step:
+    def mistaken(room: Room, past: Past) -> Step:
         raise ZeroDivisionError("mine")
 
     results = await asyncio.gather(
@@ -168,8 +168,8 @@ async def test_what_cannot_be_written_fails_its_own_act_only(store: Store, wrong
 async def test_a_step_that_skips_a_number_is_not_stored(store: Store):
     room_id = await new_room(store, "one")
 
-    def skipping(room: Room, author_of: AuthorOf) -> Step:
-        _, (message,) = says("two")(room, author_of)
+    def skipping(room: Room, past: Past) -> Step:
+        _, (message,), _ = says("two")(room, past)
         return Step(room, (message,))
 
     with pytest.raises(ValueError, match="gaps"):
@@ -277,10 +277,10 @@ async def test_an_act_goes_on_when_its_caller_is_cancelled_after_it_began(store:
     began, may_end = anyio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
 
-    def decide(room: Room, author_of: AuthorOf) -> Step:
+    def decide(room: Room, past: Past) -> Step:
         loop.call_soon_threadsafe(began.set)
         may_end.wait(5)
-        return says("hello")(room, author_of)
+        return says("hello")(room, past)
 
     with anyio.fail_after(5):
         task = asyncio.ensure_future(store.act(room_id, decide))

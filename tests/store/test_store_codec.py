@@ -7,14 +7,27 @@ from datetime import UTC, datetime, timedelta, timezone
 from hypothesis import given
 from hypothesis import strategies as some
 
-from room_mcp.rooms import Contract, Room, TerminalRule, skeleton
-from room_mcp.rooms.room import Closing, Expectation, Member
+from room_mcp.rooms import (
+    BUILT_IN,
+    Closing,
+    Expectation,
+    Member,
+    Room,
+    Spent,
+    Standing,
+    Verdict,
+    skeleton,
+    template,
+)
 from room_mcp.store.codec import micros, moment, room_from, state_from
 
 words = some.text(some.characters(codec="utf-8"), max_size=8)
 counts = some.integers(0, 2**53)
 times = some.datetimes(datetime(1980, 1, 1), datetime(2200, 1, 1), timezones=some.just(UTC))
-rules = some.builds(TerminalRule, words, words, words)
+word_lists = some.lists(words, max_size=3).map(tuple)
+spent = some.builds(
+    Spent, counts, counts, some.dictionaries(words, counts, max_size=2).map(lambda d: (*d.items(),))
+)
 members = some.builds(
     Member,
     name=words,
@@ -26,6 +39,10 @@ members = some.builds(
     protected=some.booleans(),
     messages=counts,
     size_bytes=counts,
+    role=some.none() | words,
+    spent=spent,
+    standing=some.builds(Standing, some.floats(0, 12), counts, counts, some.integers(0, 3), counts),
+    told_percent=counts,
 )
 rooms = some.builds(
     Room,
@@ -35,7 +52,7 @@ rooms = some.builds(
     created_by=words,
     purpose=words,
     listed=some.booleans(),
-    contract=some.builds(Contract, words, some.lists(rules, max_size=3).map(tuple)),
+    contract=some.sampled_from(BUILT_IN).map(template),
     owner_key_hash=some.none() | words,
     max_bytes=some.none() | counts,
     lifecycle=some.sampled_from(["open", "paused", "closed"]),
@@ -43,27 +60,49 @@ rooms = some.builds(
         lambda found: {skeleton(member.name): member for member in found}
     ),
     expectations=some.lists(
-        some.builds(Expectation, counts, words, words, some.lists(words).map(tuple)), max_size=3
+        some.builds(
+            Expectation,
+            *(counts, words, words, word_lists, word_lists, words, some.booleans(), word_lists),
+        ),
+        max_size=3,
     ).map(tuple),
+    verdicts=some.lists(some.builds(Verdict, counts, words, counts, words, words), max_size=3).map(
+        tuple
+    ),
+    spent=spent,
+    reserve_since=some.none() | times,
+    reopened_at=some.none() | times,
     last_seq=counts,
     last_at=some.none() | times,
     size_bytes=counts,
-    closing=some.none() | some.builds(Closing, counts, words, words, words, times),
+    closing=some.none()
+    | some.builds(
+        Closing, counts, words, words, words, times, some.sampled_from(["terminal", "idle"])
+    ),
     erasures=counts,
 )
 
 
 @given(rooms)
 def test_a_room_comes_back_from_its_state(room: Room):
-    assert room_from("id", state_from(room)) == room
+    assert room_from("id", state_from(room), room.contract.source) == room
 
 
 def test_every_field_of_a_room_is_kept():
     """A field that is added to Room must be added here and in the codec."""
     assert list(Room.__dataclass_fields__) == [
         *("id", "name", "created_at", "created_by", "purpose", "listed", "contract"),
-        *("owner_key_hash", "max_bytes", "lifecycle", "members", "expectations"),
-        *("last_seq", "last_at", "size_bytes", "closing", "erasures"),
+        *("owner_key_hash", "max_bytes", "lifecycle", "members", "expectations", "verdicts"),
+        *(
+            "spent",
+            "reserve_since",
+            "reopened_at",
+            "last_seq",
+            "last_at",
+            "size_bytes",
+            "closing",
+            "erasures",
+        ),
     ]
 
 

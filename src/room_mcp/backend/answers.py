@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from room_mcp import wire
-from room_mcp.rooms import EXPECTS, Expectation, Message, Room
+from room_mcp.rooms import Allowance, Expectation, Member, Message, Room, Spent
 from room_mcp.store.interface import Reading
 
 
@@ -48,7 +48,8 @@ def expected(of: Iterable[Expectation]) -> list[wire.Expected]:
             type=one.type,
             asker=one.asker,
             of=list(one.of),
-            answer_type=EXPECTS[one.type],
+            answer_type=one.answers[0],
+            accepted_by=one.accepted_by or None,
         )
         for one in of
     ]
@@ -98,6 +99,7 @@ def closing(of: Room) -> wire.Closing | None:
         outcome=of.closing.outcome,
         conclusion=of.closing.conclusion,
         at=timestamp(of.closing.at),
+        reason=of.closing.reason,
     )
 
 
@@ -120,11 +122,95 @@ def info(of: Room, store_epoch: str, readings: Mapping[str, Reading], now: datet
         last_seq=of.last_seq,
         size_bytes=of.size_bytes,
         max_bytes=of.max_bytes,
-        terminal_types=[rule.type for rule in of.contract.terminal],
+        terminal_types=list(of.contract.terminal_types),
+        roles=_roles(of),
+        types=[
+            wire.MessageType(
+                name=one.name,
+                about=one.about,
+                body=one.body,
+                example=one.example,
+                expects=list(one.expects),
+            )
+            for one in of.contract.types.values()
+        ],
+        verdicts=[
+            wire.Verdict(
+                name=one.name,
+                type=of.contract.terminal[one.rule].type,
+                outcome=one.outcome,
+                seq=one.seq,
+            )
+            for one in of.verdicts
+        ],
+        budget=_budget(of),
+        contract=of.contract.document,
+        good=is_good(of),
         members=[_member(of, name, readings, here) for name in of.members],
         expected=expected(of.expectations),
         epoch=epoch(store_epoch, of),
     )
+
+
+def is_good(of: Room) -> bool | None:
+    """Whether the room ended as its contract calls good; None while it is open."""
+    if of.closing is None:
+        return None
+    return of.contract.is_good(of.closing.outcome, by_message=of.closing.reason == "terminal")
+
+
+def standing(of: Room, member: Member) -> wire.Standing:
+    budget = of.contract.budget
+    left = (budget.room.messages_left(of.spent), budget.member.messages_left(member.spent))
+    return wire.Standing(
+        score=round(member.standing.score, 1),
+        dry=member.standing.dry,
+        budget_left=min((one for one in left if one is not None), default=None),
+    )
+
+
+def _roles(of: Room) -> list[wire.Role]:
+    contract = of.contract
+    return [
+        wire.Role(
+            name=role.name,
+            about=role.about,
+            min=role.min,
+            max=role.max,
+            may=None if role.may is None else list(role.may),
+            ends=[
+                type
+                for type in contract.terminal_types
+                if role.allows(type) and contract.can_end(type, role.name)
+            ],
+            members=[one.name for one in of.active_members if one.role == role.name],
+        )
+        for role in contract.roles.values()
+    ]
+
+
+def _budget(of: Room) -> wire.Budget:
+    budget = of.contract.budget
+    deadline = of.deadline
+    return wire.Budget(
+        **_allowance(budget.room, of.spent),
+        per_member=wire.Allowance(**_allowance(budget.member, None)),
+        reserve_messages=budget.reserve_messages,
+        lifetime_s=budget.lifetime_s,
+        idle_s=budget.idle_s,
+        closes_at=timestamp(deadline.at) if deadline else None,
+    )
+
+
+def _allowance(of: Allowance, spent: Spent | None) -> dict[str, Any]:
+    """The limits; and what is left of them, where it is the same for all."""
+    return {
+        "messages": of.messages,
+        "messages_left": of.messages_left(spent) if spent else None,
+        "bytes": of.size_bytes,
+        "bytes_left": of.bytes_left(spent) if spent else None,
+        "per_type": dict(of.per_type),
+    }
 
 
 def _member(
@@ -139,6 +225,8 @@ def _member(
         protected=member.protected,
         joined_at=timestamp(member.joined_at),
         messages=member.messages,
+        role=member.role,
+        standing=standing(of, member),
         waiting=member.name in here,
         seen_at=timestamp(reading.seen_at) if reading.seen_at else None,
         read_to=max(reading.read_to, member.joined_seq),

@@ -135,6 +135,21 @@ async def hold_room(request: Request, *, pause: bool) -> Response:
     return answered(await rooms.hold(room_id(request), body, proof, pause=pause))
 
 
+async def reopen_room(request: Request) -> Response:
+    body = await body_as(request, wire.Reopen)
+    return answered(await services(request).rooms.reopen(room_id(request), body, proof_of(request)))
+
+
+async def adjust_room(request: Request) -> Response:
+    body = await body_as(request, wire.Adjust)
+    proof = owner_proof_of(request, body.owner_key)
+    return answered(await services(request).rooms.adjust(room_id(request), body, proof))
+
+
+async def list_templates(request: Request) -> Response:
+    return answered(services(request).rooms.known_templates())
+
+
 async def delete_room(request: Request) -> Response:
     await services(request).rooms.delete(room_id(request), owner_proof_of(request))
     return Response(status_code=204)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from datetime import datetime
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -22,7 +23,7 @@ from .following import Follower
 from .guard import LOOPBACK, Guard
 from .operations import OPERATIONS, Operation
 from .pages import PAGES
-from .service import RoomService
+from .service import RoomService, utc_now
 
 CLIENT_GONE = 499  # sent to nobody; what access logs of other servers show for it
 
@@ -34,6 +35,7 @@ def create_app(
     hosts: Collection[str] = LOOPBACK,
     routes: Sequence[BaseRoute] = (),
     alongside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext[None],
+    clock: Callable[[], datetime] = utc_now,
 ) -> Starlette:
     """The whole REST backend over a store, which it opens and closes.
 
@@ -41,8 +43,9 @@ def create_app(
         hosts: The host names that the server answers to.
         routes: What is served beside the calls, behind the same guard.
         alongside: What runs while the store is open.
+        clock: Tells the time by which rooms end.
     """
-    rooms = RoomService.over(store, settings)
+    rooms = RoomService.over(store, settings, clock)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
@@ -64,8 +67,8 @@ def create_app(
     app.router.redirect_slashes = False
     app.state.services = Services(
         rooms=rooms,
-        finder=Finder(store, rooms.clock),
-        follower=Follower(store, rooms.reader, rooms.waits),
+        finder=Finder(rooms.store, rooms.clock),
+        follower=Follower(rooms.store, rooms.reader, rooms.waits),
     )
     return app
 

@@ -8,13 +8,11 @@ from typing import Any
 
 from room_mcp import wire
 from room_mcp.rooms import Draft, Proof, member_name, skeleton
+from room_mcp.rooms.message import MAX_TYPE_CHARS, OWN_TYPES, is_type_name
 from room_mcp.rooms.refusals import Malformed, TooLarge
 from room_mcp.store.interface import IdempotencyKey
 
 from .callers import sender_type
-
-_MAX_TYPE_CHARS = 64
-_OWN_TYPES = "room."  # only the room itself says these
 
 
 def draft_of(post: wire.Post, proof: Proof, *, default_sender: str | None, max_bytes: int) -> Draft:
@@ -94,13 +92,13 @@ def _key_from(header: str | None) -> str | None:
 def _type_of(given: str | None, content: str | dict[str, Any]) -> str:
     """The type from the field, or from inside an object; without either it is a note."""
     inner = content.get("type") if isinstance(content, dict) else None
-    if not isinstance(inner, str) or not _is_type(inner):
+    if not isinstance(inner, str) or not is_type_name(inner):
         inner = None
     if given is None:
         return _said_by_agents(inner or "note")
-    if not _is_type(given):
+    if not is_type_name(given):
         raise Malformed(
-            f"A type is one word of at most {_MAX_TYPE_CHARS} characters.",
+            f"A type is one word of at most {MAX_TYPE_CHARS} characters.",
             advice="Use a type such as note, question, answer or decision.",
         )
     if inner is not None and inner != given:
@@ -112,19 +110,11 @@ def _type_of(given: str | None, content: str | dict[str, Any]) -> str:
 
 
 def _said_by_agents(type: str) -> str:
-    if type.startswith(_OWN_TYPES):
+    if type.startswith(OWN_TYPES):
         raise Malformed(
             f"Only the room itself sends {type!r}.", advice="Use another type, such as note."
         )
     return type
-
-
-def _is_type(value: str) -> bool:
-    return (
-        0 < len(value) <= _MAX_TYPE_CHARS
-        and value.isprintable()
-        and not any(char.isspace() for char in value)
-    )
 
 
 def _addressees(to: str | list[str]) -> tuple[str, ...]:

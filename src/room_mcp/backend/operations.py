@@ -131,6 +131,29 @@ OPERATIONS: tuple[Operation, ...] = (
         wire.Hold,
     ),
     Operation(
+        "POST",
+        f"{_ROOM}/reopen",
+        api.reopen_room,
+        "Let a closed room go on; only people may",
+        wire.Info,
+        wire.Reopen,
+    ),
+    Operation(
+        "POST",
+        f"{_ROOM}/settings",
+        api.adjust_room,
+        "Change the room's budget and guard",
+        wire.Info,
+        wire.Adjust,
+    ),
+    Operation(
+        "GET",
+        "/agent/templates",
+        api.list_templates,
+        "The rules that a room can start from",
+        wire.Templates,
+    ),
+    Operation(
         "GET", f"{_ROOM}/search", api.search, "Search one room", wire.Hits, query=("q", "limit")
     ),
     Operation(

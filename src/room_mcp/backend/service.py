@@ -8,32 +8,43 @@ from datetime import UTC, datetime
 
 from room_mcp import wire
 from room_mcp.rooms import (
-    CONTRACTS,
-    AuthorOf,
+    BUILT_IN,
+    Checked,
+    Contract,
     Draft,
+    Past,
     Proof,
     Refusal,
     Room,
     Stamp,
     Step,
+    adapted,
+    checked,
+    contract_from,
     member_name,
+    overlaid,
     room_name,
     skeleton,
+    template,
 )
-from room_mcp.rooms.refusals import Malformed
+from room_mcp.rooms.refusals import ContractChanged
 from room_mcp.settings import Settings
-from room_mcp.store.interface import Act, Done, Reading, Store
+from room_mcp.store.interface import Act, Done, IdempotencyKey, Reading, Store
 
 from . import answers
-from .callers import key_hash, new_key
+from .callers import key_hash, new_key, sender_type
 from .drafts import draft_of, idempotency_key, named
 from .errors import KINDS, described
 from .finding import unread
 from .ids import new_message_id, new_room_id
 from .reading import Missed, Reader
+from .templates import Templates
+from .timely import TimelyStore
 from .waiting import Waits
 
 JOIN_MESSAGES = 20  # the newest ones that a joiner is shown
+DEFAULT_TEMPLATE = "open"
+MAX_CHECKS = 3  # of one draft, when the contract changes in between
 OWNER_NAME = "owner"  # who speaks through the owner's calls when no sender is named
 
 
@@ -49,6 +60,7 @@ class RoomService:
     settings: Settings
     waits: Waits
     reader: Reader
+    templates: Templates
     clock: Callable[[], datetime] = utc_now
 
     @classmethod
@@ -56,19 +68,15 @@ class RoomService:
         cls, store: Store, settings: Settings, clock: Callable[[], datetime] = utc_now
     ) -> RoomService:
         waits = Waits()
-        return cls(store, settings, waits, Reader(store, waits, clock), clock)
+        timely = TimelyStore(store, clock)
+        reader = Reader(timely, waits, clock)
+        return cls(timely, settings, waits, reader, Templates(settings.templates), clock)
 
     # ---- rooms ----------------------------------------------------------------------------
 
     async def create(self, new: wire.NewRoom) -> wire.RoomCreated:
         """Open a room; with `reuse`, answer with the open listed room of that name instead."""
-        contract = CONTRACTS.get(new.template)
-        if contract is None:
-            known = ", ".join(CONTRACTS)
-            raise Malformed(
-                f"There is no template {new.template!r} in this version.",
-                advice=f"Known templates: {known}.",
-            )
+        contract = self._contract(new)
         return await self._create(
             Room(
                 id=new_room_id(),
@@ -82,6 +90,19 @@ class RoomService:
             ),
             reuse=new.reuse,
         )
+
+    def _contract(self, new: wire.NewRoom) -> Contract:
+        """The template's contract, with what the request replaces in it.
+
+        Raises:
+            Malformed: There is no such template, or the rules cannot work.
+        """
+        named = new.template or (None if new.contract else DEFAULT_TEMPLATE)
+        base = None if named is None else self.templates.named(named)
+        if base is not None and (new.contract, new.roles, new.budget, new.guard) == (None,) * 4:
+            return base
+        document = overlaid({} if base is None else base.document, new.contract or {})
+        return contract_from(adapted(document, roles=new.roles, budget=new.budget, guard=new.guard))
 
     async def create_demo(self, new: wire.NewDemoRoom) -> wire.RoomCreated:
         return await self._create(
@@ -118,10 +139,12 @@ class RoomService:
 
     async def close(self, room_id: str, request: wire.Close, proof: Proof) -> wire.Info:
         by = member_name(named(request.sender, OWNER_NAME))
+        kind = sender_type(request.sender_type, proof)
+        conclusion = request.conclusion.strip()
         stamp = self._stamp()
 
-        def decide(room: Room, _: AuthorOf) -> Step:
-            return room.close(by, request.conclusion.strip(), proof=proof, stamp=stamp)
+        def decide(room: Room, _: Past) -> Step:
+            return room.close(by, conclusion, proof=proof, stamp=stamp, kind=kind)
 
         await self.store.act(room_id, decide)
         return await self.info(room_id)
@@ -133,17 +156,49 @@ class RoomService:
         by = member_name(named(request.sender, OWNER_NAME))
         stamp = self._stamp()
 
-        def decide(room: Room, _: AuthorOf) -> Step:
+        def decide(room: Room, _: Past) -> Step:
             act = room.pause if pause else room.resume
             return act(by, proof=proof, stamp=stamp)
 
         await self.store.act(room_id, decide)
         return await self.info(room_id)
 
+    async def reopen(self, room_id: str, request: wire.Reopen, proof: Proof) -> wire.Info:
+        by = member_name(named(request.sender, OWNER_NAME))
+        kind = sender_type(request.sender_type, proof)
+        stamp = self._stamp()
+
+        def decide(room: Room, past: Past) -> Step:
+            return room.reopen(by, proof=proof, stamp=stamp, past=past, kind=kind)
+
+        await self.store.act(room_id, decide)
+        return await self.info(room_id)
+
+    async def adjust(self, room_id: str, request: wire.Adjust, proof: Proof) -> wire.Info:
+        """Change the room's budget and the guard's thresholds."""
+        stamp = self._stamp()
+        for _ in range(MAX_CHECKS):
+            before = (await self.store.room(room_id)).contract
+            after = contract_from(
+                adapted(before.document, budget=request.budget, guard=request.guard)
+            )
+
+            def decide(
+                room: Room, _: Past, before: Contract = before, after: Contract = after
+            ) -> Step:
+                return room.adopt(after, instead_of=before, proof=proof, stamp=stamp)
+
+            try:
+                await self.store.act(room_id, decide)
+                break
+            except ContractChanged:
+                continue
+        return await self.info(room_id)
+
     async def erase(self, room_id: str, proof: Proof) -> wire.Erased:
         """Remove all texts; the numbers stay, and so do the idempotency keys."""
 
-        def decide(room: Room, _: AuthorOf) -> Step:
+        def decide(room: Room, _: Past) -> Step:
             room.must_be_owned_by(proof)
             return Step(room)
 
@@ -156,11 +211,29 @@ class RoomService:
         )
 
     async def delete(self, room_id: str, proof: Proof) -> None:
-        def decide(room: Room, _: AuthorOf) -> Step:
+        def decide(room: Room, _: Past) -> Step:
             room.must_be_owned_by(proof)
             return Step(room)
 
         await self.store.delete(room_id, decide)
+
+    def known_templates(self) -> wire.Templates:
+        found = [(template(name), True) for name in BUILT_IN]
+        problems: list[str] = []
+        for name, one in self.templates.own():
+            if isinstance(one, str):
+                problems.append(f"{name}: {one}")
+            else:
+                found.append((one, False))
+        return wire.Templates(
+            templates=[
+                wire.Template(
+                    name=one.template, about=one.about, built_in=ours, contract=one.document
+                )
+                for one, ours in found
+            ],
+            problems=problems,
+        )
 
     # ---- members ----------------------------------------------------------------------------
 
@@ -174,9 +247,14 @@ class RoomService:
         new_hash = None if key is None else key_hash(key)
         stamp = self._stamp()
 
-        def decide(room: Room, _: AuthorOf) -> Step:
+        def decide(room: Room, _: Past) -> Step:
             return room.join(
-                name, proof=proof, stamp=stamp, new_key_hash=new_hash, protect=request.protect
+                name,
+                proof=proof,
+                stamp=stamp,
+                role=request.role or None,
+                new_key_hash=new_hash,
+                protect=request.protect,
             )
 
         done = await self.store.act(room_id, decide)
@@ -188,6 +266,7 @@ class RoomService:
             room=await self.info(room_id),
             messages=answers.messages(page.messages),
             agent_name=member.name,
+            role=member.role,
             agent_key=key if is_new_key else None,
             agent_session_id=key if is_new_key else None,
             last_seq=done.room.last_seq,
@@ -196,9 +275,10 @@ class RoomService:
 
     async def leave(self, room_id: str, request: wire.Leave, proof: Proof) -> wire.Left:
         name = member_name(named(request.sender, request.agent_name))
+        stamp = self._stamp()
 
-        def decide(room: Room, _: AuthorOf) -> Step:
-            return room.leave(name, proof=proof)
+        def decide(room: Room, _: Past) -> Step:
+            return room.leave(name, proof=proof, stamp=stamp)
 
         done = await self.store.act(room_id, decide)
         return wire.Left(room_id=room_id, agent_name=name, last_seq=done.room.last_seq)
@@ -216,12 +296,14 @@ class RoomService:
         here = [one for one in info.members if one.active and one.name != member.name]
         names = ", ".join(one.name for one in here) or "nobody else yet"
         objective = room.purpose or "none stated"
+        role = f", {member.role}," if member.role else ""
         return wire.Reminder(
             agent_name=member.name,
+            role=member.role,
             room=room.name,
             objective=room.purpose,
             here=here,
-            reminder=f"You are {member.name} in {room.name!r}. Objective: {objective}. "
+            reminder=f"You are {member.name}{role} in {room.name!r}. Objective: {objective}. "
             f"Here: {names}.",
             unread=await unread(self.store, room, member.name, me.read_to or 0),
             last_seq=room.last_seq,
@@ -248,7 +330,7 @@ class RoomService:
         # Before the act: whoever it wakes soon no longer waits, and what was shown since the call
         # arrived does not count as read.
         readings = await self.store.readings(room_id)
-        done = await self.store.act(room_id, self._posting(draft, proof), key=key)
+        done = await self._store_draft(room_id, draft, proof, key)
         sender = done.room.members[skeleton(draft.sender)]
         if done.replayed:
             # No act was decided, and so nothing has asked yet who this is.
@@ -262,17 +344,35 @@ class RoomService:
 
         return self._posted(done, missed, readings), complete
 
+    async def _store_draft(
+        self, room_id: str, draft: Draft, proof: Proof, key: IdempotencyKey | None
+    ) -> Done:
+        """What costs time is done before the act, against the contract as it is now."""
+        stamp = self._stamp()
+        for check in range(MAX_CHECKS):
+            prepared = _prepared(await self.store.room(room_id), draft)
+            try:
+                return await self.store.act(
+                    room_id, _posting(draft, proof, stamp, prepared), key=key
+                )
+            except ContractChanged:
+                if check == MAX_CHECKS - 1:
+                    raise
+        raise AssertionError("unreachable")
+
     async def batch(
         self, room_id: str, batch: wire.Batch, proof_for: Callable[[wire.Post], Proof]
     ) -> wire.BatchDone:
         """Store messages in order in one transaction; a refused one does not stop the rest."""
         results: list[Done | Refusal | None] = []
         acts: list[Act] = []
+        room = await self.store.room(room_id)
         for post in batch.messages:
             proof = proof_for(post)
             try:
                 draft = self._draft(post, proof, None)
-                acts.append(Act(self._posting(draft, proof), idempotency_key(post, draft)))
+                posting = _posting(draft, proof, self._stamp(), _prepared(room, draft))
+                acts.append(Act(posting, idempotency_key(post, draft)))
                 results.append(None)
             except Refusal as refusal:
                 results.append(refusal)
@@ -293,14 +393,6 @@ class RoomService:
             max_bytes=self.settings.message_bytes,
         )
 
-    def _posting(self, draft: Draft, proof: Proof) -> Callable[[Room, AuthorOf], Step]:
-        stamp = self._stamp()
-
-        def decide(room: Room, author_of: AuthorOf) -> Step:
-            return room.post(draft, proof=proof, stamp=stamp, author_of=author_of)
-
-        return decide
-
     def _posted(self, done: Done, missed: Missed, readings: Mapping[str, Reading]) -> wire.Posted:
         room = done.room
         first = done.messages[0]
@@ -312,6 +404,8 @@ class RoomService:
                 "missed": answers.messages(missed.messages),
                 "missed_count": missed.count,
                 "waiting": [name for name in first.wakes if name in here],
+                "standing": answers.standing(room, room.members[skeleton(first.sender)]),
+                "notices": done.notices,
                 "strangers": [name for name in first.to if room.member(name) is None],
                 "closed": room.lifecycle == "closed",
                 "outcome": room.closing.outcome if room.closing else None,
@@ -323,9 +417,29 @@ class RoomService:
         return Stamp(at=self.clock(), ids=(new_message_id(), new_message_id()))
 
 
+def _prepared(room: Room, draft: Draft) -> Checked:
+    """The draft, checked against the room's contract; of a closed room there is none to break."""
+    return Checked(room.contract) if room.closing else checked(room.contract, draft)
+
+
+def _posting(
+    draft: Draft, proof: Proof, stamp: Stamp, prepared: Checked
+) -> Callable[[Room, Past], Step]:
+    def decide(room: Room, past: Past) -> Step:
+        return room.post(draft, proof=proof, stamp=stamp, past=past, prepared=prepared)
+
+    return decide
+
+
 def _batch_result(one: Done | Refusal) -> wire.BatchResult:
     if isinstance(one, Refusal):
         code, detail, advice, _ = described(one)
         return wire.BatchResult(status=KINDS[code].status, code=code, error=detail, advice=advice)
     first = one.messages[0]
-    return wire.BatchResult(status=201, seq=first.seq, id=first.id, idempotent=one.replayed)
+    return wire.BatchResult(
+        status=201,
+        seq=first.seq,
+        id=first.id,
+        idempotent=one.replayed,
+        notices=list(one.notices),
+    )

@@ -1,22 +1,32 @@
 """The rules of a room, pure: no clock, no network, no database, no async."""
 
+from .budget import Allowance, Spent
+from .checking import Checked, checked, features_of
 from .closing import Closing
-from .contract import CONTRACTS, OPEN, Contract, TerminalRule
+from .contract import Contract
+from .documents import adapted, contract_from, contract_of, overlaid
 from .expectations import Expectation
+from .fields import BadContract
+from .guarding import Standing
 from .members import Member, Proof
-from .message import BUILT_IN_TYPES, EXPECTS, SYSTEM, Content, Draft, Message, SenderType, Stamp
+from .message import BUILT_IN_TYPES, SYSTEM, Content, Draft, Message, SenderType, Stamp
 from .names import member_name, room_name, skeleton
-from .refusals import Refusal
+from .posting import Past
+from .refusals import Overdue, Refusal
 from .room import Room, Step
+from .templates import BUILT_IN, OPEN, template
+from .verdicts import Verdict
 from .waking import AuthorOf
 
 __all__ = [
+    "BUILT_IN",
     "BUILT_IN_TYPES",
-    "CONTRACTS",
-    "EXPECTS",
     "OPEN",
     "SYSTEM",
+    "Allowance",
     "AuthorOf",
+    "BadContract",
+    "Checked",
     "Closing",
     "Content",
     "Contract",
@@ -24,14 +34,25 @@ __all__ = [
     "Expectation",
     "Member",
     "Message",
+    "Overdue",
+    "Past",
     "Proof",
     "Refusal",
     "Room",
     "SenderType",
+    "Spent",
     "Stamp",
+    "Standing",
     "Step",
-    "TerminalRule",
+    "Verdict",
+    "adapted",
+    "checked",
+    "contract_from",
+    "contract_of",
+    "features_of",
     "member_name",
+    "overlaid",
     "room_name",
     "skeleton",
+    "template",
 ]

@@ -4,31 +4,36 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from .message import SYSTEM, Message
 
 MAX_CONCLUSION_CHARS = 2_000
-_SUMMARIES = ("conclusion", "summary", "rationale", "text")
+Reason = Literal["terminal", "closed", "budget", "lifetime", "idle", "stalled"]
+_SUMMARIES = ("conclusion", "summary", "rationale", "reason", "text")
 
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """How a room ended. `seq` is the message that ended it, or the notice itself."""
+    """How a room ended. `seq` is the message that ended it, or the notice itself.
+
+    `reason` tells what ended it: a terminal message, its owner, or a limit.
+    """
 
     seq: int
     by: str
     outcome: str
     conclusion: str
     at: datetime
+    reason: Reason
 
 
-def conclusion_of(content: str | dict[str, Any]) -> str:
+def conclusion_of(content: str | dict[str, Any], field_name: str = "") -> str:
     """The words that sum up a terminal message: its text, or a summary inside its body."""
     if isinstance(content, str):
         return content[:MAX_CONCLUSION_CHARS]
-    for field_name in _SUMMARIES:
-        value = content.get(field_name)
+    for name in (field_name, *_SUMMARIES):
+        value = content.get(name)
         if isinstance(value, str):
             return value[:MAX_CONCLUSION_CHARS]
     return ""
@@ -40,6 +45,7 @@ def closing_notice(room_id: str, seq: int, id: str, closing: Closing) -> Message
         "by": closing.by,
         "conclusion": closing.conclusion,
         "closingSeq": closing.seq,
+        "reason": closing.reason,
     }
     return notice(room_id, seq, id, "room.closed", content, closing.at)
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+from .budget import NOTHING_SPENT, Spent
+from .guarding import AT_REST, Standing
 from .message import SenderType
 
 
@@ -33,7 +35,9 @@ class Proof(NamedTuple):
 class Member:
     """Somebody who joined. `active` is False after leaving; the name stays his.
 
-    `protected`: from now on only the holder of the key may use the name.
+    `protected`: from now on only the holder of the key may use the name. `messages` and
+    `size_bytes` count all that he said, `spent` what counts against the budget, of which he was
+    told at `told_percent`.
     """
 
     name: str
@@ -45,3 +49,7 @@ class Member:
     protected: bool = False
     messages: int = 0
     size_bytes: int = 0
+    role: str | None = None
+    spent: Spent = NOTHING_SPENT
+    standing: Standing = AT_REST
+    told_percent: int = 0

@@ -52,6 +52,19 @@ EXPECTS: Mapping[str, str] = {"question": "answer", "request": "result", "handof
 """Type that expects an answer → type that gives it. `refuse` gives every one of them."""
 
 
+MAX_TYPE_CHARS = 64
+OWN_TYPES = "room."  # only the room itself says these
+
+
+def is_type_name(value: str) -> bool:
+    """Whether a type may be called so: one printable word."""
+    return (
+        0 < len(value) <= MAX_TYPE_CHARS
+        and value.isprintable()
+        and not any(char.isspace() for char in value)
+    )
+
+
 # Made once: json.dumps would make an encoder for every message.
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 

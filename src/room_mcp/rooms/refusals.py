@@ -118,3 +118,63 @@ class KeyReused(Refusal):
 
     code = "key_reused"
     advice = "Use a new idempotency key for a new message."
+
+
+class ContractViolation(Refusal):
+    """The body of a typed message does not match what the room agreed on."""
+
+    code = "contract_violation"
+    advice = "Send a body that passes the schema of its type; the room's info shows it."
+
+
+class ContractChanged(Refusal):
+    """The contract is another one than the draft was checked against: check again."""
+
+    code = "contract_changed"
+    advice = "Try again."
+
+
+class RoleMayNot(Refusal):
+    """The sender's role does not send such messages."""
+
+    code = "role_may_not"
+    advice = "Send a type that your role may send; the room's info lists them."
+
+
+class RoleTaken(Refusal):
+    """The role has as many members as it may, or is not for this name."""
+
+    code = "role_taken"
+    advice = "Join with another role, or read along without one."
+
+
+class BudgetSpent(Refusal):
+    """The room or the sender has no messages, bytes or messages of this type left."""
+
+    code = "budget_spent"
+    advice = "Only read from now on, or end the room."
+
+
+class Hushed(Refusal):
+    """The sender goes on without progress after two notices."""
+
+    code = "hushed"
+    advice = "Send something with a fact, a result or a terminal message; or stop."
+
+
+class WorkTaken(Refusal):
+    """Somebody else has accepted the work."""
+
+    code = "work_taken"
+    advice = "Leave it to him, and take other work."
+
+
+class PeopleOnly(Refusal):
+    """Only a person may do this, and the caller is none, or cannot show it."""
+
+    code = "people_only"
+    advice = "Ask your user: `room-mcp reopen ROOM --human`, at a terminal of the rooms' machine."
+
+
+class Overdue(RoomClosed):
+    """The room's time is over, and nobody has written that down yet: run `expire`."""

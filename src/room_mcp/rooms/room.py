@@ -1,118 +1,71 @@
-"""A room: small state, and the acts that change it.
+"""A room, and the acts that change it.
 
-`Room` never holds the past, only counters and what the next decision needs. An act takes the
-room, the time and ids, and gives back the room after it and the messages it made; or it raises a
-`Refusal` and nothing has changed.
+An act takes the room, the time and ids, and gives back the room after it and the messages it
+made; or it raises a `Refusal` and nothing has changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from .closing import MAX_CONCLUSION_CHARS, Closing, closing_notice, conclusion_of, notice
-from .contract import OPEN, Contract
-from .expectations import Expectation, after_leaving, after_message, newest_met_by
+from .budget import NOTHING_SPENT
+from .checking import Checked, checked
+from .closing import MAX_CONCLUSION_CHARS, Closing, Reason, closing_notice, conclusion_of, notice
+from .contract import Contract, TerminalRule
+from .expectations import after_leaving
+from .guard import features
+from .guarding import AT_REST
 from .members import Member, Proof
-from .message import Draft, Message, SenderType, Stamp, Wakes, wake_rule
-from .names import mentioned, skeleton
+from .message import SYSTEM, Draft, Message, SenderType, Stamp
+from .names import skeleton
+from .posting import Past, posted
 from .refusals import (
+    ContractChanged,
     Malformed,
     NameProtected,
     NameTaken,
     NotAMember,
     NotTheOwner,
-    RoomClosed,
+    PeopleOnly,
     RoomFull,
     RoomPaused,
     SeqMismatch,
 )
-from .waking import AuthorOf, woken_by
-
-Lifecycle = Literal["open", "paused", "closed"]
+from .roles import role_for
+from .state import Lifecycle, RoomState
+from .verdicts import without
 
 MAX_MEMBERS = 500  # those who left included: their names stay theirs
-FULL_ROOM_RESERVE_BYTES = 16 * 1024  # a full room can still be ended
+
+_AFTER = {  # how a room says that a limit ended it
+    "budget": "The budget of this room is spent.",
+    "lifetime": "The time of this room is over.",
+    "idle": "Nobody has spoken for too long.",
+    "stalled": "The conversation went on without progress.",
+}
+_OUTCOMES = {"budget": "budget_spent", "lifetime": "expired", "idle": "idle", "stalled": "stalled"}
 
 
 class Step(NamedTuple):
-    """What an act did: the room after it, and the messages to store with it."""
+    """What an act did: the room after it, and the messages to store with it.
+
+    `notices` are sentences for whoever acted; they are told to nobody else and stored nowhere.
+    """
 
     room: Room
     messages: tuple[Message, ...] = ()
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """The state of one room. `members` is keyed by the skeleton of the name."""
+class Room(RoomState):
+    """The state of a room, with what can be done to it."""
 
-    id: str
-    name: str
-    created_at: datetime
-    created_by: str = ""
-    purpose: str = ""
-    listed: bool = True
-    contract: Contract = OPEN
-    owner_key_hash: str | None = None
-    max_bytes: int | None = None
-    lifecycle: Lifecycle = "open"
-    members: Mapping[str, Member] = field(default_factory=lambda: MappingProxyType({}))
-    expectations: tuple[Expectation, ...] = ()
-    last_seq: int = 0
-    last_at: datetime | None = None
-    size_bytes: int = 0
-    closing: Closing | None = None
-    erasures: int = 0
-
-    # ---- questions about the room -------------------------------------------------------
-
-    def member(self, name: str) -> Member | None:
-        """The member of that name who has not left, or None."""
-        found = self.members.get(skeleton(name))
-        return found if found is not None and found.active else None
-
-    def member_with(self, proof: Proof) -> Member | None:
-        """The active member whose key the caller has shown, or None."""
-        return next((one for one in self.active_members if proof.shows(one.key_hash)), None)
-
-    @property
-    def active_members(self) -> tuple[Member, ...]:
-        return tuple(member for member in self.members.values() if member.active)
-
-    def expected_of(self, name: str) -> tuple[Expectation, ...]:
-        """Questions and work that wait for this member, oldest first."""
-        return tuple(one for one in self.expectations if one.is_on(name))
-
-    def must_be_member(self, name: str) -> Member:
-        """The active member of that name; raises NotAMember."""
-        member = self.member(name)
-        if member is None:
-            raise NotAMember(f"{name!r} is not a member of this room.")
-        return member
-
-    def must_speak_as(self, name: str, proof: Proof) -> Member:
-        """The active member of that name, for a caller who may use it.
-
-        Raises:
-            NotAMember: Nobody of that name is here.
-            NameProtected: The name belongs to a key that was not shown.
-        """
-        member = self.must_be_member(name)
-        self.must_hold_name(member, proof)
-        return member
-
-    def is_owned_by(self, proof: Proof) -> bool:
-        return proof.trusted or proof.shows(self.owner_key_hash)
-
-    def must_be_owned_by(self, proof: Proof) -> None:
-        """Raises NotTheOwner."""
-        if not self.is_owned_by(proof):
-            raise NotTheOwner("Only the owner of this room may do this.")
-
-    # ---- acts -----------------------------------------------------------------------------
+    # ---- members ----------------------------------------------------------------------------
 
     def join(
         self,
@@ -120,38 +73,55 @@ class Room:
         *,
         proof: Proof,
         stamp: Stamp,
+        role: str | None = None,
         new_key_hash: str | None = None,
         protect: bool = False,
         kind: SenderType = "agent",
     ) -> Step:
-        """Become a member, or come back as one.
+        """Become a member, come back as one, or change the role.
 
         A name that nobody holds a key for may be taken up by anybody; a member who shows his
-        key keeps it; a trusted caller may take up every name.
+        key keeps it; a trusted caller may take up every name. Without `role`, a member keeps
+        his, and a new one gets the first that lacks somebody.
 
         Raises:
             NameTaken: The name is in use by somebody else.
             NameProtected: The name belongs to a key that was not shown.
-            RoomClosed: The room has ended.
+            RoleTaken: The role has as many members as it may; or every role has.
+            RoomClosed, Overdue: The room has ended, or has to.
             RoomFull: The room has `MAX_MEMBERS` members.
+            Malformed: There is no such role.
         """
-        self._must_not_be_closed()
+        self.must_go_on(stamp.at)
         known = self.members.get(skeleton(name))
-        if known is None:
-            if len(self.members) >= MAX_MEMBERS:
-                raise RoomFull(f"The room has {MAX_MEMBERS} members, as many as it may have.")
-            return Step(
-                self._with(
-                    Member(
-                        name=name,
-                        kind=kind,
-                        joined_at=stamp.at,
-                        joined_seq=self.last_seq,
-                        key_hash=new_key_hash,
-                        protected=protect and new_key_hash is not None,
-                    )
-                )
+        if known is None and len(self.members) >= MAX_MEMBERS:
+            raise RoomFull(f"The room has {MAX_MEMBERS} members, as many as it may have.")
+        back = (
+            Member(
+                name=name,
+                kind=kind,
+                joined_at=stamp.at,
+                joined_seq=self.last_seq,
+                key_hash=new_key_hash,
+                protected=protect and new_key_hash is not None,
             )
+            if known is None
+            else self._taken_up(known, proof, new_key_hash, protect=protect)
+        )
+        if known is None or not known.active or role not in (None, known.role):
+            others = (one for one in self.active_members if one.name != back.name)
+            kept = None if known is None else known.role
+            back = replace(back, role=role_for(self.contract, role, name, kind, others, kept))
+        if back == known:
+            return Step(self)
+        room = self.having(back)
+        if known is not None and known.role != back.role:
+            room = replace(room, verdicts=without(room.verdicts, back, self.contract))
+        return room._ended_if_decided(stamp)
+
+    def _taken_up(
+        self, known: Member, proof: Proof, new_key_hash: str | None, *, protect: bool
+    ) -> Member:
         keeps_key = proof.shows(known.key_hash)
         if not keeps_key and not proof.trusted:
             if known.protected:
@@ -159,39 +129,62 @@ class Room:
             if known.active and known.key_hash is not None:
                 raise NameTaken(f"{known.name!r} is already in this room.", name=known.name)
         key_hash = known.key_hash if keeps_key or new_key_hash is None else new_key_hash
-        back = replace(
+        return replace(
             known,
             active=True,
             key_hash=key_hash,
             protected=(known.protected or protect or keeps_key) and key_hash is not None,
             joined_seq=known.joined_seq if known.active else self.last_seq,
         )
-        return Step(self if back == known else self._with(back))
 
-    def leave(self, name: str, *, proof: Proof) -> Step:
+    def leave(self, name: str, *, proof: Proof, stamp: Stamp) -> Step:
         """Stop being a member; questions that waited for the leaver no longer do.
+
+        His verdict no longer counts, which may end the room.
 
         Raises:
             NotAMember, NameProtected: As `must_speak_as`.
-            RoomClosed: The room has ended.
+            RoomClosed, Overdue: The room has ended, or has to.
         """
-        self._must_not_be_closed()
-        member = self.must_speak_as(name, proof)
-        room = replace(self, expectations=after_leaving(self.expectations, member.name))
-        return Step(room._with(replace(member, active=False)))
+        self.must_go_on(stamp.at)
+        gone = replace(self.must_speak_as(name, proof), active=False)
+        room = replace(
+            self.having(gone),
+            expectations=after_leaving(self.expectations, gone.name),
+            verdicts=without(self.verdicts, gone, self.contract),
+        )
+        return room._ended_if_decided(stamp)
 
-    def post(self, draft: Draft, *, proof: Proof, stamp: Stamp, author_of: AuthorOf) -> Step:
+    # ---- messages ---------------------------------------------------------------------------
+
+    def post(
+        self,
+        draft: Draft,
+        *,
+        proof: Proof,
+        stamp: Stamp,
+        past: Past,
+        prepared: Checked | None = None,
+    ) -> Step:
         """Say something; a message that meets a terminal rule ends the room in the same step.
 
-        An unknown name joins by its first message, and whoever left comes back.
+        In a room without roles an unknown name joins by its first message, and whoever left
+        comes back.
+
+        Args:
+            prepared: The draft, checked before the transaction; without it, that is done here.
 
         Raises:
-            RoomClosed, RoomPaused, RoomFull: The room takes no messages, or not this one.
+            RoomClosed, Overdue, RoomPaused, RoomFull: The room takes no messages, or not this one.
             NameProtected: The name belongs to a key that was not shown.
+            NotAMember, RoleMayNot: The room has roles, and the sender has none, or another.
             SeqMismatch: Somebody spoke after `draft.if_last_seq`.
+            ContractViolation: The body is not as the contract wants it.
+            ContractChanged: It was checked against another contract.
+            BudgetSpent, Hushed, WorkTaken: As they say.
             Malformed: The draft replies to a number that does not exist, or hands over to nobody.
         """
-        self._must_not_be_closed()
+        self.must_go_on(stamp.at)
         if self.lifecycle == "paused" and draft.sender_type != "human":
             raise RoomPaused("The owner has paused this room.")
         if draft.if_last_seq is not None and draft.if_last_seq != self.last_seq:
@@ -199,47 +192,154 @@ class Room:
                 f"The room is at #{self.last_seq}, not at #{draft.if_last_seq}.",
                 lastSeq=self.last_seq,
             )
-        size_bytes = draft.size_bytes
-        ending = self.contract.ending(draft.type)
-        self._must_have_space_for(size_bytes, reserve=FULL_ROOM_RESERVE_BYTES if ending else 0)
+        if prepared is None:
+            prepared = checked(self.contract, draft)
+        elif prepared.contract != self.contract:
+            raise ContractChanged("The rules of this room have changed meanwhile.")
         sender = self._speaker(draft, proof, stamp)
-        room = self if self.member(sender.name) else self._with(sender)
-        message = room._message_from(draft, sender, stamp, author_of)
-        room = room._after(message, sender, size_bytes)
-        if ending is None:
-            return Step(room, (message,))
-        closing = Closing(
-            seq=message.seq,
-            by=message.sender,
-            outcome=ending.outcome(draft.content),
-            conclusion=conclusion_of(draft.content),
-            at=message.at,
-        )
-        step = room._closed(closing, stamp.ids[1])
-        return Step(step.room, (message, *step.messages))
+        room = self if self.member(sender.name) else self.having(sender)
+        done = posted(room, draft, prepared, sender, stamp, past)
+        step = done.room._ended_if_decided(stamp, done.message)
+        if step.room.closing is None and done.is_stalled:
+            step = done.room._ended("stalled", stamp.ids[1])
+        if step.room.closing is None and done.room._reserve_is_spent:
+            step = done.room._ended("budget", stamp.ids[1])
+        # Whoever has ended the room need not be told how to go on in it.
+        notices = () if step.room.closing else done.notices
+        return Step(step.room, (done.message, *step.messages), notices)
 
-    def close(self, by: str, conclusion: str, *, proof: Proof, stamp: Stamp) -> Step:
-        """End the room without a terminal message; the owner's right.
+    def _speaker(self, draft: Draft, proof: Proof, stamp: Stamp) -> Member:
+        """The sender, who joins or comes back by speaking; using a key protects the name."""
+        known = self.members.get(skeleton(draft.sender))
+        if known is None or not known.active:
+            if known is not None:
+                self.must_hold_name(known, proof)
+            if self.contract.roles and draft.sender_type != "human":
+                raise NotAMember(
+                    f"{draft.sender!r} is not a member, and this room has roles.",
+                    advice="Join with a role first, as in POST /agent/rooms/ID/join "
+                    f'{{"agentName":"{draft.sender}","role":"…"}}; roles: '
+                    f"{', '.join(self.contract.roles)}.",
+                    roles=list(self.contract.roles),
+                )
+            joined = self.join(
+                draft.sender, proof=proof if known else Proof(), stamp=stamp, kind=draft.sender_type
+            )
+            return joined.room.must_be_member(draft.sender)
+        self.must_hold_name(known, proof)
+        if known.protected or not proof.shows(known.key_hash):
+            return known
+        return replace(known, protected=True)
+
+    # ---- the end ----------------------------------------------------------------------------
+
+    def close(
+        self,
+        by: str,
+        conclusion: str,
+        *,
+        proof: Proof,
+        stamp: Stamp,
+        kind: SenderType = "agent",
+    ) -> Step:
+        """End the room without a terminal message; the right of its owner, and of people.
+
+        Where the end belongs to certain roles, an agent needs the owner key for it: having the
+        store open is not enough.
 
         Raises:
-            NotTheOwner: The caller holds neither the owner key nor the store.
-            RoomClosed: It has ended already.
+            NotTheOwner: The caller may not.
+            RoomClosed, Overdue: It has ended already, or has to.
         """
-        self._must_not_be_closed()
-        if not self.is_owned_by(proof):
-            types = " or ".join(rule.type for rule in self.contract.terminal)
+        self.must_go_on(stamp.at)
+        may = proof.shows(self.owner_key_hash) or (
+            proof.trusted and (kind == "human" or not self.contract.ends_by_roles)
+        )
+        if not may:
+            ends = self.contract.terminal if self.contract.ends_by_roles else ()
             raise NotTheOwner(
                 "Only the owner closes this room without a terminal message.",
-                advice=f"End it with a message of type {types}, or send the ownerKey.",
+                advice=f"End it with {self._terminal_words()}, or send the ownerKey.",
+                **({"endsBy": _said_by(ends), "terminalType": ends[0].type} if ends else {}),
             )
         closing = Closing(
             seq=self.last_seq + 1,
             by=by,
             outcome="closed",
             conclusion=conclusion[:MAX_CONCLUSION_CHARS],
-            at=self._time(stamp),
+            at=self.time(stamp),
+            reason="closed",
         )
         return self._closed(closing, stamp.ids[0])
+
+    def _terminal_words(self) -> str:
+        rules = self.contract.terminal
+        return f"a message of type {_said_by(rules)}" if rules else "its time"
+
+    def expire(self, stamp: Stamp) -> Step:
+        """End the room if its time is over; else nothing."""
+        deadline = self.deadline
+        if deadline is None or stamp.at < deadline.at:
+            return Step(self)
+        return self._ended(deadline.reason, stamp.ids[0], self.time(stamp))
+
+    def reopen(self, by: str, *, proof: Proof, stamp: Stamp, past: Past, kind: SenderType) -> Step:
+        """Let the conversation go on after its end, with its budget and the guard begun anew.
+
+        Raises:
+            PeopleOnly: The caller is an agent, or cannot show that he is none.
+        """
+        if kind != "human" or not proof.trusted:
+            raise PeopleOnly("Only a person reopens a room; else an end would be no end.")
+        if self.closing is None:
+            self.must_go_on(stamp.at)
+            return Step(self)
+        past.judge(features(""), by, scored=False, human=True)
+        at = self.time(stamp)
+        said = self._said("room.reopened", by, stamp.ids[0], at)
+        members = {
+            key: replace(one, spent=NOTHING_SPENT, standing=AT_REST, told_percent=0)
+            for key, one in self.members.items()
+        }
+        room = replace(
+            self,
+            lifecycle="open",
+            closing=None,
+            verdicts=(),
+            spent=NOTHING_SPENT,
+            reserve_since=None,
+            reopened_at=at,
+            members=MappingProxyType(members),
+            last_seq=said.seq,
+            last_at=at,
+        )
+        return Step(room, (said,))
+
+    def adopt(
+        self, contract: Contract, *, instead_of: Contract, proof: Proof, stamp: Stamp
+    ) -> Step:
+        """Go on by another contract; the owner's right.
+
+        Raises:
+            ContractChanged: The room has another contract than the one that this should replace.
+            NotTheOwner, RoomClosed, Overdue: As they say.
+        """
+        self.must_go_on(stamp.at)
+        self.must_be_owned_by(proof)
+        if self.contract != instead_of:
+            raise ContractChanged("The rules of this room have changed meanwhile.")
+        if contract.guard.numbers != instead_of.guard.numbers:
+            raise Malformed(
+                "What the guard takes for a fact cannot change while a room is open.",
+                advice="Choose guard.numbers when the room is made.",
+            )
+        room = replace(self, contract=contract)
+        if contract.budget == instead_of.budget:
+            return Step(room)
+        members = {key: replace(one, told_percent=0) for key, one in self.members.items()}
+        is_spent = contract.budget.room.is_spent(self.spent)
+        since = (self.reserve_since or self.time(stamp)) if is_spent else None
+        return Step(replace(room, members=MappingProxyType(members), reserve_since=since))
 
     def pause(self, by: str, *, proof: Proof, stamp: Stamp) -> Step:
         """Refuse all messages but people's until `resume`; the owner's right."""
@@ -252,121 +352,55 @@ class Room:
     # ---- how acts work ----------------------------------------------------------------------
 
     def _held(self, to: Lifecycle, notice_type: str, by: str, proof: Proof, stamp: Stamp) -> Step:
-        self._must_not_be_closed()
+        self.must_go_on(stamp.at)
         self.must_be_owned_by(proof)
         if self.lifecycle == to:
             return Step(self)
-        said = notice(
-            self.id,
-            self.last_seq + 1,
-            stamp.ids[0],
-            notice_type,
-            {"by": by},
-            self._time(stamp),
-        )
+        said = self._said(notice_type, by, stamp.ids[0], self.time(stamp))
         return Step(replace(self, lifecycle=to, last_seq=said.seq, last_at=said.at), (said,))
 
-    def _with(self, member: Member) -> Room:
-        members = {**self.members, skeleton(member.name): member}
-        return replace(self, members=MappingProxyType(members))
+    def _said(self, type: str, by: str, id: str, at: datetime) -> Message:
+        return notice(self.id, self.last_seq + 1, id, type, {"by": by}, at)
 
-    def _time(self, stamp: Stamp) -> datetime:
-        """The stamp's time, never before the last message: timestamps are monotone."""
-        return stamp.at if self.last_at is None else max(stamp.at, self.last_at)
-
-    def _must_not_be_closed(self) -> None:
-        if self.closing is None:
-            return
-        end = self.closing
-        stop = "" if end.conclusion.endswith((".", "!", "?")) else "."
-        said = f' It concluded: "{end.conclusion}"{stop}' if end.conclusion else ""
-        raise RoomClosed(
-            f"This room is closed: {end.outcome}, by {end.by} (#{end.seq}).{said}",
-            outcome=end.outcome,
-            closedBy=end.by,
-            closingSeq=end.seq,
-            conclusion=end.conclusion,
+    def _ended_if_decided(self, stamp: Stamp, message: Message | None = None) -> Step:
+        """The room, closed if the verdicts that were cast are enough; `message` is the last one."""
+        verdict = self.deciding
+        if verdict is None:
+            return Step(self)
+        conclusion = verdict.conclusion
+        if message is not None and message.seq == verdict.seq and message.content is not None:
+            field_name = self.contract.terminal[verdict.rule].conclusion_from
+            conclusion = conclusion_of(message.content, field_name)  # the whole of it
+        closing = Closing(
+            seq=verdict.seq,
+            by=verdict.name,
+            outcome=verdict.outcome,
+            conclusion=conclusion,
+            at=self.time(stamp),
+            reason="terminal",
         )
+        return self._closed(closing, stamp.ids[0 if message is None else 1])
 
-    def must_hold_name(self, member: Member, proof: Proof) -> None:
-        """A key that was shown must be the member's; a protected name needs one."""
-        if proof.trusted or proof.shows(member.key_hash):
-            return
-        if member.protected:
-            raise NameProtected(f"The name {member.name!r} is protected by a key in this room.")
-        if proof.key_hash is not None and not proof.shows(self.owner_key_hash):
-            raise NameProtected(f"The key is not the one of {member.name!r} in this room.")
-
-    def _speaker(self, draft: Draft, proof: Proof, stamp: Stamp) -> Member:
-        """The sender, who joins or comes back by speaking; using a key protects the name."""
-        known = self.members.get(skeleton(draft.sender))
-        if known is None or not known.active:
-            if known is not None:
-                self.must_hold_name(known, proof)
-            joined = self.join(
-                draft.sender, proof=proof if known else Proof(), stamp=stamp, kind=draft.sender_type
-            )
-            return joined.room.must_be_member(draft.sender)
-        self.must_hold_name(known, proof)
-        if known.protected or not proof.shows(known.key_hash):
-            return known
-        return replace(known, protected=True)
-
-    def _must_have_space_for(self, size_bytes: int, reserve: int) -> None:
-        if self.max_bytes is None or self.size_bytes + size_bytes <= self.max_bytes + reserve:
-            return
-        raise RoomFull(
-            f"The room holds {self.size_bytes} of {self.max_bytes} bytes; "
-            f"this message has {size_bytes}.",
-            bytes=self.size_bytes,
-            maxBytes=self.max_bytes,
-        )
-
-    def _message_from(
-        self, draft: Draft, sender: Member, stamp: Stamp, author_of: AuthorOf
-    ) -> Message:
-        reply_to = draft.reply_to
-        if reply_to is not None and not 1 <= reply_to <= self.last_seq:
-            raise Malformed(
-                f"There is no #{reply_to} to reply to; the newest is #{self.last_seq}.",
-                advice="Reply to the number of an earlier message, or leave replyTo out.",
-            )
-        if reply_to is None and wake_rule(draft.type, "agent") is Wakes.AUTHOR:
-            reply_to = newest_met_by(self.expectations, draft.type, sender.name)
-        here = self.active_members
-        message = Message(
-            room_id=self.id,
+    def _ended(self, reason: Reason, id: str, at: datetime | None = None) -> Step:
+        """The room, closed because a limit was reached."""
+        outcome = self.contract.budget.outcome if reason != "stalled" else ""
+        closing = Closing(
             seq=self.last_seq + 1,
-            id=stamp.ids[0],
-            at=self._time(stamp),
-            sender=sender.name,
-            sender_type=draft.sender_type,
-            type=draft.type,
-            content=draft.content,
-            to=tuple(dict.fromkeys(self._known_as(name) for name in draft.to)),
-            reply_to=reply_to,
-            mentions=mentioned(draft.text, [member.name for member in here]),
+            by=SYSTEM,
+            outcome=outcome or _OUTCOMES[reason],
+            conclusion=_AFTER[reason],
+            at=at or self.last_at or self.created_at,
+            reason=reason,
         )
-        woken = woken_by(message, here, author_of)
-        return replace(message, wakes=woken) if woken else message
+        return self._closed(closing, id)
 
-    def _known_as(self, name: str) -> str:
-        """The spelling under which a member joined; names of strangers stay as they are."""
-        known = self.members.get(skeleton(name))
-        return name if known is None else known.name
-
-    def _after(self, message: Message, sender: Member, size_bytes: int) -> Room:
-        spent = replace(
-            sender, messages=sender.messages + 1, size_bytes=sender.size_bytes + size_bytes
-        )
-        return replace(
-            self,
-            members=MappingProxyType({**self.members, skeleton(sender.name): spent}),
-            last_seq=message.seq,
-            last_at=message.at,
-            size_bytes=self.size_bytes + size_bytes,
-            expectations=after_message(self.expectations, message),
-        )
+    @property
+    def _reserve_is_spent(self) -> bool:
+        """Whether nothing can be said any more; at once, when no message could end the room."""
+        if self.reserve_since is None:
+            return False
+        budget = self.contract.budget
+        return not self.contract.terminal or budget.with_reserve.room.is_spent(self.spent)
 
     def _closed(self, closing: Closing, notice_id: str) -> Step:
         said = closing_notice(self.id, self.last_seq + 1, notice_id, closing)
@@ -379,3 +413,10 @@ class Room:
             last_at=said.at,
         )
         return Step(room, (said,))
+
+
+def _said_by(rules: Sequence[TerminalRule]) -> str:
+    """For example "review_complete from reviewer or cancel from author"."""
+    return " or ".join(
+        f"{rule.type} from {' or '.join(rule.by)}" if rule.by else rule.type for rule in rules
+    )

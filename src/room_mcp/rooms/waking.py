@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from .members import Member
-from .message import WAKE_ALL_MEMBERS, Message, Wakes, addressed, wake_rule
+from .message import WAKE_ALL_MEMBERS, Message, Wakes, addressed
 from .refusals import Malformed
 
 AuthorOf = Callable[[int], str | None]
 """Looks up who sent a seq of this room; the store gives it to acts that reply."""
 
 
-def woken_by(message: Message, here: Sequence[Member], author_of: AuthorOf) -> tuple[str, ...]:
+def woken_by(
+    message: Message, rule: Wakes, here: Sequence[Member], author_of: AuthorOf
+) -> tuple[str, ...]:
     """The members whose wait it ends, out of those who are `here`; never the sender.
 
     Raises:
         Malformed: The type needs a receiver, and the message names none.
     """
-    rule = wake_rule(message.type, message.sender_type)
     if rule is Wakes.NOBODY:
         return ()
     others = tuple(member.name for member in here if member.name != message.sender)

@@ -9,7 +9,19 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-from room_mcp.rooms import Closing, Contract, Expectation, Member, Room, SenderType, TerminalRule
+from room_mcp.rooms import (
+    OPEN,
+    Closing,
+    Expectation,
+    Member,
+    Room,
+    SenderType,
+    Spent,
+    Standing,
+    Verdict,
+    contract_of,
+)
+from room_mcp.rooms.message import EXPECTS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -27,8 +39,16 @@ def moment(micros: int) -> datetime:
     return _EPOCH + timedelta(microseconds=micros)
 
 
+def _micros(at: datetime | None) -> int | None:
+    return None if at is None else micros(at)
+
+
+def _moment(kept: int | None) -> datetime | None:
+    return None if kept is None else moment(kept)
+
+
 def state_from(room: Room) -> str:
-    """All of the room but its id, as JSON; the contract as JSON inside, which is parsed once."""
+    """All of the room but its id and contract, as JSON."""
     return to_json(
         {
             "name": room.name,
@@ -36,14 +56,29 @@ def state_from(room: Room) -> str:
             "created_by": room.created_by,
             "purpose": room.purpose,
             "listed": room.listed,
-            "contract": _contract_state(room.contract),
             "owner_key_hash": room.owner_key_hash,
             "max_bytes": room.max_bytes,
             "lifecycle": room.lifecycle,
             "members": {key: _member_state(member) for key, member in room.members.items()},
-            "expectations": [[one.seq, one.type, one.asker, one.of] for one in room.expectations],
+            "expectations": [
+                (
+                    one.seq,
+                    one.type,
+                    one.asker,
+                    one.of,
+                    one.answers,
+                    one.accepted_by,
+                    one.for_anybody,
+                    one.declined,
+                )
+                for one in room.expectations
+            ],
+            "verdicts": room.verdicts,
+            "spent": room.spent,
+            "reserve_since": _micros(room.reserve_since),
+            "reopened_at": _micros(room.reopened_at),
             "last_seq": room.last_seq,
-            "last_at": None if room.last_at is None else micros(room.last_at),
+            "last_at": _micros(room.last_at),
             "size_bytes": room.size_bytes,
             "closing": None if room.closing is None else _closing_state(room.closing),
             "erasures": room.erasures,
@@ -51,8 +86,12 @@ def state_from(room: Room) -> str:
     )
 
 
-def room_from(id: str, state: str) -> Room:
-    """The room that `state_from` wrote."""
+def room_from(id: str, state: str, contract: str | None) -> Room:
+    """The room that `state_from` wrote, also that of an earlier version.
+
+    Args:
+        contract: Its source; None for a room of the time before contracts were kept.
+    """
     kept = json.loads(state)
     return Room(
         id=id,
@@ -61,26 +100,28 @@ def room_from(id: str, state: str) -> Room:
         created_by=kept["created_by"],
         purpose=kept["purpose"],
         listed=kept["listed"],
-        contract=_contract_from(kept["contract"]),
+        contract=OPEN if contract is None else contract_of(contract),
         owner_key_hash=kept["owner_key_hash"],
         max_bytes=kept["max_bytes"],
         lifecycle=kept["lifecycle"],
         members=MappingProxyType(
             {key: _member_from(*member) for key, member in kept["members"].items()}
         ),
-        expectations=tuple(
-            Expectation(seq, type, asker, tuple(of))
-            for seq, type, asker, of in kept["expectations"]
-        ),
+        expectations=tuple(_expectation_from(*one) for one in kept["expectations"]),
+        verdicts=tuple(Verdict(*one) for one in kept.get("verdicts", ())),
+        spent=_spent_from(*kept.get("spent", ())),
+        reserve_since=_moment(kept.get("reserve_since")),
+        reopened_at=_moment(kept.get("reopened_at")),
         last_seq=kept["last_seq"],
-        last_at=None if kept["last_at"] is None else moment(kept["last_at"]),
+        last_at=_moment(kept["last_at"]),
         size_bytes=kept["size_bytes"],
         closing=None if kept["closing"] is None else _closing_from(kept["closing"]),
         erasures=kept["erasures"],
     )
 
 
-# A post changes one member of many; the others come and go as they were.
+# A post changes one member of many; the others come and go as they were. All fields are plain,
+# so that a member can be found by them.
 @lru_cache(maxsize=8_192)
 def _member_state(member: Member) -> Sequence[Any]:
     return (
@@ -93,33 +134,65 @@ def _member_state(member: Member) -> Sequence[Any]:
         member.protected,
         member.messages,
         member.size_bytes,
+        member.role,
+        member.told_percent,
+        *member.standing,
+        member.spent.messages,
+        member.spent.size_bytes,
+        *(part for one in member.spent.types for part in one),
     )
 
 
 @lru_cache(maxsize=8_192)
-def _member_from(name: str, kind: SenderType, joined_at: int, *rest: Any) -> Member:
-    return Member(name, kind, moment(joined_at), *rest)
-
-
-@lru_cache(maxsize=256)
-def _contract_state(contract: Contract) -> str:
-    return to_json(
-        {
-            "template": contract.template,
-            "terminal": [[one.type, one.outcome_from, one.default] for one in contract.terminal],
-        }
+def _member_from(
+    name: str,
+    kind: SenderType,
+    joined_at: int,
+    joined_seq: int,
+    active: bool,
+    key_hash: str | None,
+    protected: bool,
+    messages: int,
+    size_bytes: int,
+    role: str | None = None,
+    told_percent: int = 0,
+    *kept: Any,
+) -> Member:
+    standing, (spent_messages, spent_bytes, *types) = kept[:5], kept[5:] or (0, 0)
+    return Member(
+        name,
+        kind,
+        moment(joined_at),
+        joined_seq,
+        active,
+        key_hash,
+        protected,
+        messages,
+        size_bytes,
+        role,
+        Spent(spent_messages, spent_bytes, tuple(zip(types[::2], types[1::2], strict=True))),
+        Standing(*standing),
+        told_percent,
     )
 
 
-@lru_cache(maxsize=256)
-def _contract_from(state: str) -> Contract:
-    kept = json.loads(state)
-    return Contract(
-        template=kept["template"],
-        terminal=tuple(
-            TerminalRule(type, outcome_from=outcome_from, default=default)
-            for type, outcome_from, default in kept["terminal"]
-        ),
+def _spent_from(messages: int = 0, size_bytes: int = 0, types: Sequence[Any] = ()) -> Spent:
+    return Spent(messages, size_bytes, tuple((type, count) for type, count in types))
+
+
+def _expectation_from(
+    seq: int,
+    type: str,
+    asker: str,
+    of: list[str],
+    answers: list[str] | None = None,
+    accepted_by: str = "",
+    for_anybody: bool = False,
+    declined: Sequence[str] = (),
+) -> Expectation:
+    meeting = (EXPECTS[type],) if answers is None else tuple(answers)
+    return Expectation(
+        seq, type, asker, tuple(of), meeting, accepted_by, for_anybody, tuple(declined)
     )
 
 
@@ -130,6 +203,7 @@ def _closing_state(closing: Closing) -> dict[str, Any]:
         "outcome": closing.outcome,
         "conclusion": closing.conclusion,
         "at": micros(closing.at),
+        "reason": closing.reason,
     }
 
 
@@ -140,4 +214,5 @@ def _closing_from(kept: dict[str, Any]) -> Closing:
         outcome=kept["outcome"],
         conclusion=kept["conclusion"],
         at=moment(kept["at"]),
+        reason=kept.get("reason", "closed" if kept["outcome"] == "closed" else "terminal"),
     )

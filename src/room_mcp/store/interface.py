@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from room_mcp.rooms import AuthorOf, Message, Refusal, Room, Step
+from room_mcp.rooms import Message, Past, Refusal, Room, Step
 
 MAX_PAGE_MESSAGES = 500
 MAX_PAGE_BYTES = 1024 * 1024
 MAX_SCANNED = 5_000  # messages that a filtered read looks at before it answers with a cursor
 
-Decide = Callable[[Room, AuthorOf], Step]
+Decide = Callable[[Room, Past], Step]
 """A pure, quick function; it may run more than once."""
 
 
@@ -58,11 +58,15 @@ class Act(NamedTuple):
 
 
 class Done(NamedTuple):
-    """What an act left: the room after it and its messages; or those of the first time."""
+    """What an act left: the room after it and its messages; or those of the first time.
+
+    `notices` are the step's own, for whoever acted.
+    """
 
     room: Room
     messages: tuple[Message, ...]
     replayed: bool = False
+    notices: tuple[str, ...] = ()
 
 
 class Page(NamedTuple):

@@ -6,20 +6,28 @@ fails, leaves nothing behind.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
-from room_mcp.rooms import AuthorOf, Member, Message, Refusal, Room, skeleton
+import apsw
+
+from room_mcp.rooms import Member, Message, Past, Refusal, Room, skeleton
+from room_mcp.rooms.guard import Features, Verdict
 from room_mcp.rooms.refusals import KeyReused, RoomNotFound
 
-from ..codec import micros, room_from, state_from, to_json
+from ..codec import micros, state_from, to_json
 from ..interface import Act, Done, IdempotencyKey
+from ..memories import Heard, Memories, Remembered, guarded_as
 from ..tokens import content_tokens
 from .cache import Kept, RoomCache
 from .connection import Database
-from .rows import Row, insert, key_of, message_row, messages_where, rows_matching
+from .hearing import Hearing
+from .rows import Row, insert, key_of, message_row, messages_where, rows_matching, stored_room
+
+logger = logging.getLogger(__name__)
 
 KeyRow = tuple[int, str, str]  # room no, skeleton of the sender, key
 _skeleton = lru_cache(maxsize=4_096)(skeleton)
@@ -44,12 +52,45 @@ class _Stage:
         self.keys: dict[KeyRow, tuple[bytes, int]] = {}
 
 
+class _Past:
+    """What one decision may ask; `judged` is the message that the guard was asked about."""
+
+    def __init__(self, batch: Batch, no: int, stage: _Stage) -> None:
+        self._batch = batch
+        self._no = no
+        self._stage = stage
+        self.judged: Heard | None = None
+
+    def author_of(self, seq: int) -> str | None:
+        for message in self._stage.messages:
+            if message.seq == seq:
+                return message.sender
+        return self._batch.author(self._no, seq)
+
+    def judge(
+        self, features: Features, sender: str, *, scored: bool, human: bool
+    ) -> Verdict | None:
+        room = self._stage.room
+        self.judged = Heard(room.last_seq + 1, sender, scored, human, features)
+        try:
+            memory = self._batch.remembered(self._no, room).memory
+            return memory.judge(features, sender, type=guarded_as(scored), human=human)
+        except apsw.Error:
+            raise
+        except Exception:
+            # A guard that fails must not hold a message back.
+            logger.exception("The guard could not judge a message")
+            self.judged = None
+            return None
+
+
 class Batch:
     """The acts of one transaction, and what it knows of the rooms in it."""
 
-    def __init__(self, db: Database, cache: RoomCache, now: datetime) -> None:
+    def __init__(self, db: Database, cache: RoomCache, memories: Memories, now: datetime) -> None:
         self.db = db
         self._cache = cache
+        self._hearing = Hearing(db, memories)
         self._now = micros(now)
         self.rev = 1 + int(db.value("SELECT coalesce(max(rev), 0) FROM rooms"))
         self._loaded: dict[str, Kept] = {}
@@ -75,8 +116,7 @@ class Batch:
         for id, no, rev in found:
             kept = self._cache.get(id)
             if kept is None or kept.rev != rev:
-                state = self.db.value("SELECT state FROM rooms WHERE no = ?", (no,))
-                kept = Kept(no, rev, room_from(id, state))
+                kept = Kept(no, rev, stored_room(self.db, no, id))
             self._loaded[id] = kept
 
     def load_keys(self, keys: Iterable[tuple[str, IdempotencyKey]]) -> None:
@@ -112,33 +152,39 @@ class Batch:
         self.no(room_id)
         return self._rooms.get(room_id) or self._loaded[room_id].room
 
-    def author_of(self, room_no: int, stage: Sequence[Message] = ()) -> AuthorOf:
-        """Looks up senders, also of messages that this transaction has not written yet."""
+    def past(self, room_id: str, stage: _Stage | None = None) -> Past:
+        """What a decision may ask, also about messages that are not written yet."""
+        return _Past(self, self.no(room_id), stage or _Stage(self.room(room_id)))
 
-        def author(seq: int) -> str | None:
-            for message in stage:
-                if message.seq == seq:
-                    return message.sender
-            fresh = self._messages.get((room_no, seq))
-            if fresh is not None:
-                return fresh.sender
-            row = self.db.row("SELECT sender FROM messages WHERE key = ?", (key_of(room_no, seq),))
-            return None if row is None else str(row[0])
+    def author(self, no: int, seq: int) -> str | None:
+        """Who sent that number, as far as earlier work of this transaction and the table know."""
+        fresh = self._messages.get((no, seq))
+        if fresh is not None:
+            return fresh.sender
+        row = self.db.row("SELECT sender FROM messages WHERE key = ?", (key_of(no, seq),))
+        return None if row is None else str(row[0])
 
-        return author
+    def remembered(self, no: int, room: Room) -> Remembered:
+        """The guard's memory of a room, after the acts so far."""
+        return self._hearing.of(no, self._loaded[room.id].room, room.contract)
 
     # ---- acts -----------------------------------------------------------------------------------
 
     def act(self, room_id: str, acts: Sequence[Act]) -> list[Done | Refusal]:
         """Decide in order; a refusal stands in place of what its act would have done."""
         no = self.no(room_id)
-        stage = _Stage(self.room(room_id))
+        before = self.room(room_id)
+        stage = _Stage(before)
         results: list[Done | Refusal] = []
-        for act in acts:
-            try:
-                results.append(self._decided(no, stage, act))
-            except Refusal as refusal:
-                results.append(refusal)
+        try:
+            for act in acts:
+                try:
+                    results.append(self._decided(no, stage, act))
+                except Refusal as refusal:
+                    results.append(refusal)
+        except BaseException:
+            self._hearing.unhear(room_id, before.last_seq)
+            raise
         self._accept(no, stage)
         return results
 
@@ -155,14 +201,17 @@ class Batch:
             first = stage.keys.get(key) or self._keys.get(key) or self._earlier.get(key)
             if first is not None:
                 return self._replayed(no, stage, act.key, *first)
-        step = act.decide(stage.room, self.author_of(no, stage.messages))
+        past = _Past(self, no, stage)
+        step = act.decide(stage.room, past)
         if step.room.last_seq != stage.room.last_seq + len(step.messages):
             raise ValueError("A step must number its messages without gaps.")
         self._add(no, stage, step.messages)
+        if past.judged is not None and step.messages:
+            self._hearing.hear(stage.room.id, past.judged)
         stage.room = step.room
         if key is not None and act.key is not None and step.messages:
             stage.keys[key] = (act.key.fingerprint, step.messages[0].seq)
-        return Done(step.room, step.messages)
+        return Done(step.room, step.messages, notices=step.notices)
 
     def _replayed(
         self, no: int, stage: _Stage, key: IdempotencyKey, fingerprint: bytes, seq: int
@@ -231,6 +280,7 @@ class Batch:
         bounds = self._bounds(self.no(room_id))
         self.db.run("UPDATE messages SET content = NULL WHERE key BETWEEN ? AND ?", bounds)
         self._forget_words(bounds)
+        self._hearing.forget(room_id, self.no(room_id), bounds)
 
     def delete(self, room_id: str) -> None:
         """Remove everything but a tombstone, which tells other processes."""
@@ -240,6 +290,8 @@ class Batch:
         self.db.run("DELETE FROM messages WHERE key BETWEEN ? AND ?", bounds)
         self.db.run("DELETE FROM keys WHERE room_no = ?", (no,))
         self.db.run("DELETE FROM members WHERE room_no = ?", (no,))
+        self.db.run("DELETE FROM contracts WHERE room_no = ?", (no,))
+        self._hearing.forget(room_id, no, bounds)
         self.db.run(
             "UPDATE rooms SET rev = ?1, dir_rev = ?1, lifecycle = 'deleted', listed = 0,"
             " last_seq = 0, updated_at = ?2, name_key = '', searchable = '', state = NULL"
@@ -266,6 +318,7 @@ class Batch:
         insert(self.db, "messages", self._rows)
         insert(self.db, "words (rowid, tokens)", self._words)
         insert(self.db, "keys", [(*key, *value) for key, value in self._keys.items()])
+        self._hearing.write()
         changed = [room for id, room in self._rooms.items() if room is not self._loaded[id].room]
         for offset, room in enumerate(changed):
             # Apart by a microsecond, so that a page of the directory can end between them.
@@ -278,6 +331,7 @@ class Batch:
         for id, kept in self._loaded.items():
             room = self._rooms.get(id, kept.room)
             self._cache.put(kept if room is kept.room else Kept(kept.no, self.rev, room))
+        self._hearing.remember()
         for id in self._gone:
             self._cache.drop(id)
 
@@ -302,6 +356,10 @@ class Batch:
             )
         if room.members is not before.room.members:
             self._write_members(before, room)
+        if before.rev == 0 or room.contract != before.room.contract:
+            self.db.run(
+                "INSERT OR REPLACE INTO contracts VALUES (?, ?)", (before.no, room.contract.source)
+            )
 
     def _write_members(self, before: Kept, room: Room) -> None:
         known = before.room.members

@@ -10,12 +10,12 @@ from datetime import datetime
 from room_mcp.rooms import Room, skeleton
 from room_mcp.rooms.refusals import RoomNotFound
 
-from ..codec import micros, moment, room_from, to_json
+from ..codec import micros, moment, to_json
 from ..interface import MAX_PAGE_MESSAGES, MAX_SCANNED, Head, Hit, Listed, Page
 from ..tokens import is_half_pair, tokens
 from .cache import Kept, RoomCache
 from .connection import Database, SqlValue
-from .rows import key_of, messages_where
+from .rows import key_of, messages_where, stored_room
 
 
 def rooms(db: Database, cache: RoomCache, room_ids: Collection[str]) -> dict[str, Kept]:
@@ -39,8 +39,7 @@ def room(db: Database, cache: RoomCache, room_id: str) -> Kept:
 def _kept(db: Database, cache: RoomCache, id: str, no: int, rev: int) -> Kept:
     kept = cache.get(id)
     if kept is None or kept.rev != rev:
-        state = db.value("SELECT state FROM rooms WHERE no = ?", (no,))
-        kept = Kept(no, rev, room_from(id, str(state)))
+        kept = Kept(no, rev, stored_room(db, no, id))
         cache.put(kept)
     return kept
 

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from room_mcp.rooms import Message
+from room_mcp.rooms import Message, Room
 
-from ..codec import micros, moment, to_json
+from ..codec import micros, moment, room_from, to_json
 from .connection import Database, SqlValue
 
 MAX_ROWS = 64  # per statement; lengths are powers of two, so that few statements are prepared
@@ -42,6 +42,16 @@ def message_row(room_no: int, message: Message) -> Row:
         _names(message.mentions),
         _names(message.wakes),
     )
+
+
+def stored_room(db: Database, no: int, id: str) -> Room:
+    """The room as the last commit left it."""
+    row = db.row(
+        "SELECT state, source FROM rooms LEFT JOIN contracts ON room_no = no WHERE no = ?", (no,)
+    )
+    assert row is not None
+    state, source = row
+    return room_from(id, str(state), source)
 
 
 @lru_cache(maxsize=4_096)  # in a room the same few are woken again and again

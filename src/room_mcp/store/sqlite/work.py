@@ -101,7 +101,7 @@ class Erasing(Work[Room]):
     def perform(self, batch: Batch) -> Room:
         batch.load([self._room_id])
         before = batch.room(self._room_id)
-        step = self._decide(before, batch.author_of(batch.no(self._room_id)))
+        step = self._decide(before, batch.past(self._room_id))
         room = replace(step.room, size_bytes=0, erasures=step.room.erasures + 1)
         batch.put(room, step.messages)  # first, since it may still fail; it writes nothing yet
         batch.erase_texts(self._room_id)
@@ -120,7 +120,7 @@ class Deleting(Work[None]):
     def perform(self, batch: Batch) -> None:
         batch.load([self._room_id])
         before = batch.room(self._room_id)
-        self._decide(before, batch.author_of(batch.no(self._room_id)))
+        self._decide(before, batch.past(self._room_id))
         batch.delete(self._room_id)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import apsw
 
 from ..interface import OutcomeUnknown, Reading, StoreError
+from ..memories import Memories
 from . import marks as marking
 from .batch import Batch, Changes
 from .cache import RoomCache
@@ -63,6 +64,7 @@ class Writer(threading.Thread):
         self._opened = opened
         self._finished = finished
         self._closed = closed
+        self._memories = Memories()
         self._closing = False
         self._inbox: queue.SimpleQueue[Sequence[AnyWork]] = queue.SimpleQueue()
         self._waiting: deque[AnyWork] = deque()
@@ -228,7 +230,7 @@ class Writer(threading.Thread):
         with self._tuned_for(works):
             self._db.run("BEGIN IMMEDIATE")
             try:
-                batch = Batch(self._db, self._cache, self._clock())
+                batch = Batch(self._db, self._cache, self._memories, self._clock())
                 self._perform(batch, works)
                 changes = batch.write()
                 marking.write(self._db, marks)

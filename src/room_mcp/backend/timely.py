@@ -1,0 +1,156 @@
+"""A store whose rooms end in time: whoever comes after a deadline closes the room first."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+from room_mcp.rooms import Overdue, Refusal, Room, Stamp
+from room_mcp.rooms.refusals import RoomNotFound
+from room_mcp.store.interface import (
+    Act,
+    Decide,
+    Done,
+    Head,
+    IdempotencyKey,
+    Listed,
+    Store,
+    Watch,
+)
+
+from .ids import new_message_id
+
+MAX_DEADLINES = 10_000  # of rooms that were seen lately
+
+
+class TimelyStore:
+    """A `Store` over another; what is not about time goes straight to that one."""
+
+    def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._clock = clock
+        self._due: OrderedDict[str, datetime] = OrderedDict()
+        self.open = store.open
+        self.aclose = store.aclose
+        self.create = store.create
+        self.read = store.read
+        self.seq_at = store.seq_at
+        self.search = store.search
+        self.readings = store.readings
+        self.mark_read = store.mark_read
+        self.erase = store.erase
+        self.delete = store.delete
+        self.directory_version = store.directory_version
+
+    @property
+    def epoch(self) -> str:
+        return self._store.epoch
+
+    # ---- acting -----------------------------------------------------------------------------
+
+    async def act(
+        self,
+        room_id: str,
+        decide: Decide,
+        *,
+        key: IdempotencyKey | None = None,
+        timeout_s: float | None = None,
+    ) -> Done:
+        try:
+            return await self._store.act(room_id, decide, key=key, timeout_s=timeout_s)
+        except Overdue:
+            await self._expire(room_id)
+            return await self._store.act(room_id, decide, key=key, timeout_s=timeout_s)
+
+    async def act_all(
+        self, room_id: str, acts: Sequence[Act], *, timeout_s: float | None = None
+    ) -> list[Done | Refusal]:
+        results = await self._store.act_all(room_id, acts, timeout_s=timeout_s)
+        late = [at for at, one in enumerate(results) if isinstance(one, Overdue)]
+        if late:
+            await self._expire(room_id)
+            again = [acts[at] for at in late]
+            told = await self._store.act_all(room_id, again, timeout_s=timeout_s)
+            for at, one in zip(late, told, strict=True):
+                results[at] = one
+        return results
+
+    async def _expire(self, room_id: str) -> Room:
+        stamp = Stamp(self._clock(), (new_message_id(), new_message_id()))
+        done = await self._store.act(room_id, lambda room, _: room.expire(stamp))
+        return self._seen(done.room)
+
+    # ---- reading ----------------------------------------------------------------------------
+
+    async def room(self, room_id: str) -> Room:
+        return await self._in_time(await self._store.room(room_id))
+
+    async def heads(self, room_ids: Collection[str]) -> Mapping[str, Head]:
+        heads = dict(await self._store.heads(room_ids))
+        for id, head in heads.items():
+            if head.room is not None:
+                room = await self._in_time(head.room)
+                if room is not head.room:
+                    heads[id] = Head(room.last_seq, room)
+        return heads
+
+    async def directory(self, **wanted: Any) -> list[Listed]:
+        listed = await self._store.directory(**wanted)
+        return [Listed(await self._in_time(room), updated_at) for room, updated_at in listed]
+
+    async def _in_time(self, room: Room) -> Room:
+        self._seen(room)
+        due = self._due.get(room.id)
+        if due is None or self._clock() < due:
+            return room
+        try:
+            return await self._expire(room.id)
+        except RoomNotFound:
+            return room  # deleted in this moment; the next look tells
+
+    def _seen(self, room: Room) -> Room:
+        """Remember when this room ends by itself."""
+        deadline = room.deadline
+        if deadline is None:
+            self._due.pop(room.id, None)
+            return room
+        self._due[room.id] = deadline.at
+        self._due.move_to_end(room.id)
+        if len(self._due) > MAX_DEADLINES:
+            self._due.popitem(last=False)
+        return room
+
+    # ---- waiting ----------------------------------------------------------------------------
+
+    def watch(
+        self, room_ids: Collection[str] = (), *, directory: bool = False
+    ) -> AbstractAsyncContextManager[Watch]:
+        return self._watched(frozenset(room_ids), directory)
+
+    @asynccontextmanager
+    async def _watched(self, room_ids: frozenset[str], directory: bool) -> AsyncGenerator[Watch]:
+        async with self._store.watch(room_ids, directory=directory) as watch:
+            yield _TimelyWatch(watch, lambda: self._left_s(room_ids))
+
+    def _left_s(self, room_ids: frozenset[str]) -> float | None:
+        """Seconds until the first of these rooms ends by itself."""
+        due = [self._due[id] for id in room_ids if id in self._due]
+        return max(0.0, (min(due) - self._clock()).total_seconds()) if due else None
+
+
+class _TimelyWatch:
+    """A watch that a deadline wakes, too."""
+
+    def __init__(self, watch: Watch, left_s: Callable[[], float | None]) -> None:
+        self._watch = watch
+        self._left_s = left_s
+        self.wake = watch.wake
+
+    async def wait(self, timeout_s: float) -> bool:
+        left_s = self._left_s()
+        if left_s is None or left_s >= timeout_s:
+            return await self._watch.wait(timeout_s)
+        return await self._watch.wait(left_s) or True

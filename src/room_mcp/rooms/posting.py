@@ -1,0 +1,349 @@
+"""What happens to a draft: it becomes a message, or is refused, and the room takes note of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from types import MappingProxyType
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from .budget import Allowance, Spent, newly_told
+from .checking import Checked
+from .closing import conclusion_of
+from .expectations import after_message, meant_by, meets
+from .guard import Features, Verdict
+from .guarding import UNJUDGED, Judged, judged
+from .members import Member
+from .message import BUILT_IN_TYPES, Draft, Message, Stamp, Wakes
+from .names import mentioned, skeleton
+from .refusals import BudgetSpent, Malformed, NotAMember, RoleMayNot, RoomFull
+from .state import RoomState
+from .verdicts import Verdict as Cast
+from .verdicts import with_verdict
+from .waking import AuthorOf, woken_by
+
+FULL_ROOM_RESERVE_BYTES = 16 * 1024  # a full room can still be ended
+
+R = TypeVar("R", bound=RoomState)
+
+
+class Past(Protocol):
+    """What a decision may ask about the room's earlier messages."""
+
+    def author_of(self, seq: int) -> str | None:
+        """Who sent that number; None when there is no such message."""
+        ...
+
+    def judge(
+        self, features: Features, sender: str, *, scored: bool, human: bool
+    ) -> Verdict | None:
+        """What the guard thinks of the next message; None when it cannot tell.
+
+        The message is remembered when the decision is accepted.
+        """
+        ...
+
+
+class Posted(NamedTuple, Generic[R]):
+    """The room after the message, and what its sender is told beside it.
+
+    `is_stalled`: it goes on without progress, and its contract wants such a room closed.
+    """
+
+    room: R
+    message: Message
+    notices: tuple[str, ...]
+    is_stalled: bool
+
+
+def posted(
+    room: R, draft: Draft, checked: Checked, sender: Member, stamp: Stamp, past: Past
+) -> Posted[R]:
+    """Take a draft of a sender who may speak.
+
+    Raises:
+        RoleMayNot, NotAMember, RoomFull, BudgetSpent, Hushed, WorkTaken, Malformed: As they say.
+    """
+    contract = room.contract
+    _must_be_allowed(room, draft, sender)
+    may_end = contract.can_end(draft.type, sender.role)
+    size_bytes = draft.size_bytes
+    _must_have_space(room, size_bytes, reserve=FULL_ROOM_RESERVE_BYTES if may_end else 0)
+    if draft.sender_type != "human":
+        _must_be_within_budget(room, draft.type, size_bytes, sender, may_end=may_end)
+    message = _message_from(room, draft, sender, stamp, past.author_of)
+    by_guard = _judged(room, message, checked, sender, past)
+    if by_guard.is_quiet:
+        message = replace(message, wakes=())
+    # A user type answers all of its kind, unless it says which.
+    answers_all = draft.reply_to is None and draft.type not in BUILT_IN_TYPES
+    open_now = after_message(
+        room.expectations, message, contract, room.active_members, answers_all=answers_all
+    )
+    after, notices = _after(room, message, checked, sender, size_bytes, by_guard)
+    after = replace(after, expectations=open_now)
+    return Posted(after, message, notices, by_guard.is_stalled)
+
+
+# ---- what is refused -----------------------------------------------------------------------------
+
+
+def _must_be_allowed(room: RoomState, draft: Draft, sender: Member) -> None:
+    if not room.contract.roles or draft.sender_type == "human":
+        return
+    role = room.contract.roles.get(sender.role or "")
+    if role is None:
+        raise NotAMember(
+            f"This room has roles, and {sender.name!r} has none.",
+            advice=f"Join with a role first: {', '.join(room.contract.roles)}.",
+            roles=list(room.contract.roles),
+        )
+    if not role.allows(draft.type):
+        may = role.may or ()
+        ends = room.contract.ends_of(role.name)
+        told = f" {' or '.join(ends)} ends the room." if ends else ""
+        raise RoleMayNot(
+            f"As {role.name} you may not send {draft.type}.",
+            advice=f"You may send: {', '.join(may)}.{told}",
+            role=role.name,
+            maySend=list(may),
+        )
+
+
+def _must_have_space(room: RoomState, size_bytes: int, reserve: int) -> None:
+    if room.max_bytes is None or room.size_bytes + size_bytes <= room.max_bytes + reserve:
+        return
+    raise RoomFull(
+        f"The room holds {room.size_bytes} of {room.max_bytes} bytes; "
+        f"this message has {size_bytes}.",
+        bytes=room.size_bytes,
+        maxBytes=room.max_bytes,
+    )
+
+
+def _must_be_within_budget(
+    room: RoomState, type: str, size_bytes: int, sender: Member, *, may_end: bool
+) -> None:
+    budget = room.contract.budget
+    for allowance, spent, whose in (
+        (budget.room, room.spent, "the room"),
+        (budget.member, sender.spent, sender.name),
+    ):
+        limit = allowance.per_type.get(type)
+        if limit is not None and spent.of(type) >= limit:
+            raise BudgetSpent(
+                f"All {limit} messages of type {type} that {whose} has are spent.",
+                advice="Say it in a message of another type"
+                + _or_end(room, sender, " or end the room with {}"),
+                left=0,
+                messageType=type,
+            )
+    widened = budget.with_reserve if may_end else budget
+    for allowance, limits, spent, whose in (
+        (widened.room, budget.room, room.spent, "The room"),
+        (widened.member, budget.member, sender.spent, sender.name),
+    ):
+        if not allowance.covers(spent, size_bytes):
+            advice = "Read on" if limits is budget.member else "Only read from now on"
+            raise BudgetSpent(
+                f"{whose} has {_left(limits, spent)} left; this message has {size_bytes} bytes.",
+                advice=advice + _or_end(room, sender, ", or end the room with {}"),
+                messagesLeft=limits.messages_left(spent),
+                bytesLeft=limits.bytes_left(spent),
+            )
+
+
+def _left(limits: Allowance, spent: Spent) -> str:
+    messages, size_bytes = limits.messages_left(spent), limits.bytes_left(spent)
+    parts: list[str] = []
+    if messages is not None:
+        parts.append(f"{messages} of {limits.messages} messages")
+    if size_bytes is not None:
+        parts.append(f"{size_bytes} of {limits.size_bytes} bytes")
+    return " and ".join(parts)
+
+
+def _or_end(room: RoomState, sender: Member, words: str) -> str:
+    ends = room.contract.good_ends_of(sender.role)
+    return f"{words.format(' or '.join(ends))}." if ends else "."
+
+
+# ---- the message ---------------------------------------------------------------------------------
+
+
+def _message_from(
+    room: RoomState, draft: Draft, sender: Member, stamp: Stamp, author_of: AuthorOf
+) -> Message:
+    contract = room.contract
+    reply_to = draft.reply_to
+    if reply_to is not None and not 1 <= reply_to <= room.last_seq:
+        raise Malformed(
+            f"There is no #{reply_to} to reply to; the newest is #{room.last_seq}.",
+            advice="Reply to the number of an earlier message, or leave replyTo out.",
+        )
+    if reply_to is None and (draft.type in contract.answering or draft.type == "accept"):
+        reply_to = meant_by(room.expectations, draft.type, sender.name)
+    here = room.active_members
+    message = Message(
+        room_id=room.id,
+        seq=room.last_seq + 1,
+        id=stamp.ids[0],
+        at=room.time(stamp),
+        sender=sender.name,
+        sender_type=draft.sender_type,
+        type=draft.type,
+        content=draft.content,
+        to=tuple(dict.fromkeys(_known_as(room, name) for name in draft.to)),
+        reply_to=reply_to,
+        mentions=mentioned(draft.text, [member.name for member in here]),
+    )
+    rule = contract.wake_rule(draft.type, draft.sender_type)
+    if rule is Wakes.AUTHOR and reply_to is None and draft.type not in BUILT_IN_TYPES:
+        rule = Wakes.SMALL_ROOM  # it answers nothing that is open
+    woken = woken_by(message, rule, here, author_of)
+    return replace(message, wakes=woken) if woken else message
+
+
+def _known_as(room: RoomState, name: str) -> str:
+    """The spelling under which a member joined; names of strangers stay as they are."""
+    known = room.members.get(skeleton(name))
+    return name if known is None else known.name
+
+
+def _judged(
+    room: RoomState, message: Message, checked: Checked, sender: Member, past: Past
+) -> Judged:
+    contract = room.contract
+    human = message.sender_type == "human"
+    if checked.features is None:
+        return Judged(sender.standing)
+    scored = not contract.is_exempt(message.type, sender.role)
+    verdict = past.judge(checked.features, sender.name, scored=scored, human=human)
+    if verdict is None:
+        return Judged(sender.standing)
+    if human:
+        return UNJUDGED
+    in_loop = {sender.name, verdict.partner}
+    return judged(
+        contract,
+        verdict,
+        sender.standing,
+        type=message.type,
+        seq=message.seq,
+        is_held=contract.is_free_text(message.type) and not meets(room.expectations, message),
+        others_wait=any(one.asker not in in_loop for one in room.expectations),
+        passing=_passing(room, sender),
+    )
+
+
+def _passing(room: RoomState, sender: Member) -> tuple[str, ...]:
+    """What the guard never holds back and the sender can say, as in "the answer to #4"."""
+    owed = (f"the {one.answers[0]} to #{one.seq}" for one in room.expected_of(sender.name)[-2:])
+    return (*owed, *room.contract.good_ends_of(sender.role))
+
+
+# ---- the room after it ---------------------------------------------------------------------------
+
+
+def _after(
+    room: R,
+    message: Message,
+    checked: Checked,
+    sender: Member,
+    size_bytes: int,
+    by_guard: Judged,
+) -> tuple[R, tuple[str, ...]]:
+    budget = room.contract.budget
+    spent, own = room.spent, sender.spent
+    if message.sender_type != "human":
+        counted = budget.counts(message.type)
+        spent = spent.after(message.type, size_bytes, counted=counted)
+        own = own.after(message.type, size_bytes, counted=counted)
+    told = 0
+    if message.sender_type != "human":
+        percent = max(budget.room.percent(spent), budget.member.percent(own))
+        told = newly_told(sender.told_percent, percent)
+    member = replace(
+        sender,
+        messages=sender.messages + 1,
+        size_bytes=sender.size_bytes + size_bytes,
+        spent=own,
+        standing=by_guard.standing,
+        told_percent=told or sender.told_percent,
+    )
+    after = replace(
+        room,
+        members=MappingProxyType({**room.members, skeleton(sender.name): member}),
+        spent=spent,
+        reserve_since=_reserve_since(room, spent, message.at),
+        last_seq=message.seq,
+        last_at=message.at,
+        size_bytes=room.size_bytes + size_bytes,
+        verdicts=_verdicts(room, message, checked, sender),
+    )
+    if message.sender_type == "human":
+        after = _heard_a_person(after)
+    notices = [by_guard.notice] if by_guard.notice else []
+    if told:
+        notices.append(_budget_notice(after, member))
+    if message.sender_type != "human" and (last := _last_of_type(after, member, message.type)):
+        notices.append(last)
+    return after, tuple(notices)
+
+
+def _reserve_since(room: RoomState, spent: Spent, at: datetime) -> datetime | None:
+    if room.reserve_since is None and room.contract.budget.room.is_spent(spent):
+        return at
+    return room.reserve_since
+
+
+def _verdicts(
+    room: RoomState, message: Message, checked: Checked, sender: Member
+) -> tuple[Cast, ...]:
+    verdicts = room.verdicts
+    for at in checked.endings:
+        rule = room.contract.terminal[at]
+        if rule.by and sender.role not in rule.by:
+            continue
+        assert message.content is not None
+        outcome = rule.outcome_of(message.content)
+        conclusion = conclusion_of(message.content, rule.conclusion_from)
+        cast = Cast(at, sender.name, message.seq, outcome, conclusion)
+        verdicts = with_verdict(verdicts, cast)
+    return verdicts
+
+
+def _heard_a_person(room: R) -> R:
+    """A person spoke: the guard begins anew with everybody."""
+    members = {
+        key: replace(member, standing=UNJUDGED.standing) if member.standing.score else member
+        for key, member in room.members.items()
+    }
+    return replace(room, members=MappingProxyType(members))
+
+
+def _last_of_type(room: RoomState, member: Member, type: str) -> str:
+    """Says that no more messages of this type can follow; empty while some can."""
+    budget = room.contract.budget
+    for allowance, spent, whose in (
+        (budget.room, room.spent, "the room"),
+        (budget.member, member.spent, member.name),
+    ):
+        limit = allowance.per_type.get(type)
+        if limit is not None and spent.of(type) >= limit:
+            return f"Budget: that was the last {type} of the {limit} that {whose} has."
+    return ""
+
+
+def _budget_notice(room: RoomState, member: Member) -> str:
+    budget = room.contract.budget
+    parts = [
+        f"{whose} has {_left(limits, spent)} left"
+        for limits, spent, whose in (
+            (budget.room, room.spent, "the room"),
+            (budget.member, member.spent, member.name),
+        )
+        if limits.percent(spent) >= member.told_percent
+    ]
+    told = "; ".join(parts)
+    return f"Budget: {told}. Come to the end{_or_end(room, member, ' with {}')}"

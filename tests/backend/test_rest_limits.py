@@ -1,0 +1,128 @@
+"""Budgets, deadlines and the guard, as callers of the REST backend meet them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import anyio
+import pytest
+from rest_desk import Desk, a_desk, must_be_problem
+
+pytestmark = pytest.mark.anyio
+
+POLITE = "Perfect. Whenever you are ready!"
+
+
+class Clock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def move(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+async def test_a_spent_budget_leaves_a_reserve_for_the_verdict(desk: Desk):
+    id = (await desk.room(budget={"messages": 2}))["roomId"]
+    left = [(await desk.say(id, "ann", f"fact {n}"))["standing"]["budgetLeft"] for n in (1, 2)]
+    refused = must_be_problem(await desk.post(id, "ann", "fact 3"))
+    ended = await desk.say(id, "ann", {"type": "decision", "outcome": "ship"})
+
+    assert left == [1, 0]
+    assert (refused["status"], refused["code"]) == (409, "budget_spent")
+    assert "decision" in refused["advice"]
+    assert (ended["closed"], ended["outcome"]) == (True, "ship")
+
+
+async def test_the_sender_is_told_when_the_budget_runs_low(desk: Desk):
+    id = (await desk.room(budget={"messages": 10}))["roomId"]
+    told = [(await desk.say(id, "ann", f"fact {n}"))["notices"] for n in range(10)]
+
+    assert [at + 1 for at, notices in enumerate(told) if notices] == [8, 9]
+    assert "2 of 10 messages" in told[7][0]
+
+
+async def test_an_idle_room_is_found_closed_by_whoever_comes_next(tmp_path: Path):
+    clock = Clock()
+    async with a_desk(tmp_path, clock=clock) as desk:
+        id = (await desk.room(budget={"idle_s": 60}))["roomId"]
+        await desk.say(id, "ann")
+        clock.move(59)
+        in_time = await desk.say(id, "ann", "still 1 thing")
+        clock.move(60)
+        late = must_be_problem(await desk.post(id, "ann", "and 2"))
+        page = await desk.read(id, after=in_time["seq"])
+
+    assert (late["code"], late["outcome"], late["reason"]) == ("room_closed", "idle", "idle")
+    assert [one["type"] for one in page["messages"]] == ["room.closed"]
+
+
+async def test_reading_a_room_whose_time_is_over_closes_it(tmp_path: Path):
+    clock = Clock()
+    async with a_desk(tmp_path, clock=clock) as desk:
+        id = (await desk.room(budget={"lifetime_s": 60, "on_budget": "no_verdict"}))["roomId"]
+        clock.move(60)
+        page = await desk.read(id, after=0)
+        rooms = (await desk.http.get("/agent/rooms")).json()["rooms"]
+
+    assert (page["closed"], page["outcome"]) == (True, "no_verdict")
+    assert rooms[0]["lifecycle"] == "closed"
+
+
+async def test_a_wait_ends_when_the_room_runs_out_of_time(desk: Desk):
+    id = (await desk.room(budget={"lifetime_s": 1}))["roomId"]
+    with anyio.fail_after(10):
+        page = await desk.read(id, after=0, wait=50)
+
+    assert (page["closed"], page["outcome"]) == (True, "expired")
+
+
+async def test_a_politeness_loop_is_noticed_then_quiet_then_hushed(desk: Desk):
+    id = (await desk.room())["roomId"]
+    await desk.join(id, "ann")
+    await desk.join(id, "bob")
+    said = [await desk.say(id, name, POLITE) for name in ("ann", "bob") * 4]
+    said.append(await desk.say(id, "ann", POLITE))
+    hushed = must_be_problem(await desk.post(id, "bob", POLITE))
+    fact = await desk.say(id, "bob", "The test in auth/session.py fails: 401 instead of 200.")
+    end = await desk.say(id, "ann", {"type": "decision", "outcome": "mend"})
+
+    noticed = [one["seq"] for one in said if one["notices"]]
+    assert noticed[0] == 5
+    assert [one["seq"] for one in said if not one["wakes"]] == [7, 8, 9]
+    assert (hushed["status"], hushed["code"]) == (409, "hushed")
+    assert fact["wakes"] == ["ann"]
+    assert fact["standing"]["score"] < 4
+    assert end["closed"]
+
+
+async def test_with_the_guard_off_nothing_is_scored(desk: Desk):
+    id = (await desk.room(guard=False))["roomId"]
+    said = [await desk.say(id, "ann", POLITE) for _ in range(15)]
+
+    assert {one["standing"]["score"] for one in said} == {0.0}
+    assert [one["notices"] for one in said] == [[]] * 15
+
+
+async def test_a_room_that_wants_it_is_closed_as_stalled(desk: Desk):
+    id = (await desk.room(guard={"on_stall": "close"}))["roomId"]
+    said = [await desk.say(id, name, POLITE) for name in ("ann", "bob") * 5]
+
+    assert [one["closed"] for one in said] == [False] * 9 + [True]
+    assert said[-1]["outcome"] == "stalled"
+
+
+async def test_a_retry_is_answered_with_the_standing_of_now(desk: Desk):
+    id = (await desk.room())["roomId"]
+    first = await desk.say(id, "ann", POLITE, idempotencyKey="k")
+    for _ in range(4):
+        await desk.say(id, "ann", POLITE)
+    again = await desk.say(id, "ann", POLITE, idempotencyKey="k")
+
+    assert again["seq"] == first["seq"]
+    assert again["standing"]["score"] == 4.0
