@@ -46,6 +46,20 @@ async def ended_before(house: House, ann: Agent) -> str:
     return room_id
 
 
+async def reviewed(house: House, ann: Agent) -> str:
+    """Bob is the author of a code review; ann is not in it."""
+    room = await house.rooms.create_room("api-review", template="code-review")
+    await house.rooms.join(room.id, "bob")
+    return room.id
+
+
+async def reviewing(house: House, ann: Agent) -> str:
+    """Ann is the reviewer in it."""
+    room_id = await reviewed(house, ann)
+    await ann("join_room", room="api-review")
+    return room_id
+
+
 async def twins(house: House, ann: Agent) -> str:
     await house.room("api-review", "bob")
     return (await house.room("api-review")).id

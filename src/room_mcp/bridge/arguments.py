@@ -33,12 +33,6 @@ ALIASES: Mapping[str, str] = {
 }
 """Names that models use for ours; accepted, not advertised."""
 
-LATER: Mapping[str, str] = {
-    "role": "rooms of this version have no roles; leave it out",
-    "template": "this version knows the template 'open' alone; leave it out",
-}
-"""Arguments of a later version, refused by name unless they ask for what is there anyway."""
-
 _NUMBERS = frozenset({"reply_to", "before", "after", "max_tokens", "timeout_s"})
 _OBJECTS = frozenset({"body"})
 _LISTS = frozenset({"to"})
@@ -70,11 +64,6 @@ def understood(
         ours = name if name in known else ALIASES.get(name, name)
         if ours not in known and ours == "room" and "name" in known:
             ours = "name"  # create_room(room=…)
-        if ours in LATER:
-            if value not in ("", "open", None):
-                shown = repr(value)[:_SHOWN_CHARS]
-                raise WrongArguments(f"{tool}: {name}={shown}: {LATER[ours]}.")
-            continue
         if ours not in known:
             raise WrongArguments(_unknown(tool, name, known))
         if value is None:

@@ -252,23 +252,27 @@ class Desk:
         found = (await self.client.rooms(member=you, ids=[room_id], read=read)).rooms
         return found[0] if found else None
 
-    async def create(self, name: str, purpose: str, derived: str) -> tuple[wire.RoomCreated, str]:
+    async def create(
+        self, name: str, purpose: str, template: str, derived: str
+    ) -> tuple[wire.RoomCreated, str]:
         """Open a room, or find the open one of that name. The room and our name."""
         you = self.hold_name(derived)
-        room = await self.client.create_room(name, purpose=purpose, sender=you, reuse=True)
+        room = await self.client.create_room(
+            name, purpose=purpose, template=template, sender=you, reuse=True
+        )
         self._ids[name] = room.id
         if room.owner_key and self._keyring is not None:
             self._keyring.keep(room.id, owner=room.owner_key)
         return room, you
 
-    async def join(self, room_id: str, derived: str) -> wire.Joined:
+    async def join(self, room_id: str, derived: str, role: str = "") -> wire.Joined:
         """Become a member under our name, or come back; a derived name that is taken counts up."""
         you = self.hold_name(derived)
         protect = self._keyring is not None and self._keyring.is_kept
         for above in range(1, MAX_RENAMES):
             try:
                 joined = await self.client.join(
-                    room_id, you, key=self.key(room_id), protect=protect
+                    room_id, you, role=role, key=self.key(room_id), protect=protect
                 )
             except BackendRefused as error:
                 if error.code not in _TAKEN or self._explicit or self._rooms:

@@ -109,6 +109,8 @@ def _notice(message: wire.Message) -> str:
             return f"room paused by {content.get('by')}"
         case "room.resumed":
             return f"room goes on, released by {content.get('by')}"
+        case "room.reopened":
+            return f"room reopened by {content.get('by')}"
         case _:
             return plain(message.type)
 
@@ -281,8 +283,20 @@ def _in_our_words(error: BackendRefused, tool: str, room: str, renaming: str) ->
     match error.code, tool:
         case "not_a_member", _:
             next_call = call("join_room", room=room)
+        case "contract_violation", _:
+            advice = ""
+            body = error.facts.get("example")
+            next_call = call(
+                "send_message", room=room, type=error.facts.get("messageType"), body=body
+            )
+        case ("role_taken", _):
+            next_call = call("read_history", room=room)
         case "cursor_ahead", _:
             next_call = call("read_history", room=room)
+        case "not_the_owner", _ if ends := error.facts.get("endsBy"):
+            advice = f"This room ends by {ends}."
+            type = error.facts.get("terminalType")
+            next_call = call("send_message", room=room, type=type, body={})
         case "not_the_owner", _:
             advice = "A decision, from anybody in it, ends it as well."
             next_call = call("send_message", room=room, **ending)
