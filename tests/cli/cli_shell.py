@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import pty
 import queue
 import signal
 import subprocess
@@ -131,6 +132,17 @@ class Shell:
         self.running.append(started)
         return started
 
+    def typed(self, *words: str) -> Said:
+        """Run a command as a person does, at a terminal."""
+        keyboard, terminal = pty.openpty()
+        try:
+            running = self.start(*words, stdin=terminal)
+            lines = running.rest()
+            return Said(running.ended(), "".join(f"{line}\n" for line in lines), running.err)
+        finally:
+            os.close(keyboard)
+            os.close(terminal)
+
     @property
     def argv(self) -> list[str]:
         return [sys.executable, "-m", "room_mcp"]
@@ -150,6 +162,17 @@ class Shell:
         deadline = time.monotonic() + PATIENCE_S
         while name not in self("rooms", "--json").json["rooms"][0]["waiting"]:
             assert time.monotonic() < deadline
+
+    def review(self, name: str = "pr-12", **roles: str) -> str:
+        """A code-review room with these members; its id."""
+        id: str = self("create", name, "--template", "code-review", "--json").json["id"]
+        for member, role in roles.items():
+            assert self("join", id, "--role", role, "--as", member).code == 0
+        return id
+
+    def says(self, member: str, room: str, type: str, **body: Any) -> Said:
+        """A typed message of a member."""
+        return self("send", room, "--type", type, "--body", json.dumps(body), "--as", member)
 
     def room(self, name: str, *texts: str) -> str:
         """A room in which ann said these things; its id."""

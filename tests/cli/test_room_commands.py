@@ -229,7 +229,7 @@ def test_every_answer_for_scripts_is_one_json_object_in_the_words_of_the_wire(sh
         ["closed", "conclusion"],
         ["closed", "conclusion"],
         ["hits"],
-        ["access", "closing"],
+        ["access", "budget"],
     ]
     assert answers[1].json["roomId"] == answers[0].json["id"]
 

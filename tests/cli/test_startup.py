@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from cli_shell import Shell, run_python
@@ -12,17 +13,25 @@ import room_mcp
 
 OPTIONS = {
     "rooms": ["QUERY", "--all", "--json"],
-    "create": ["NAME", "--purpose", "--as", "--json"],
+    "create": [
+        *("NAME", "--purpose", "--template", "--role", "--budget", "--guard", "--as", "--json"),
+    ],
+    "join": ["ROOM", "--role", "--as", "--json"],
     "send": [
         *("ROOM", "TEXT", "--type", "--to", "--reply-to", "--body", "--as", "--human", "--json"),
     ],
     "history": ["ROOM", "--limit", "--after", "--before", "--json"],
     "wait": ["ROOM", "--timeout", "--after", "--as", "--json"],
     "watch": ["ROOM", "--format", "line,json", "--mentions"],
-    "close": ["ROOM", "CONCLUSION", "--as", "--json"],
+    "verdict": ["ROOM", "--wait", "--json"],
+    "settings": ["ROOM", "--budget", "--guard", "--as", "--json"],
+    "close": ["ROOM", "CONCLUSION", "--human", "--as", "--json"],
+    "reopen": ["ROOM", "--human", "--as", "--json"],
     "delete": ["ROOM", "--yes", "--as"],
     "search": ["WORD", "--room", "--json"],
     "export": ["ROOM", "--format", "md,jsonl", "--output"],
+    "templates": ["show", "check", "--json"],
+    "replay": ["FILE", "--template", "--role", "NAME=ROLE", "--json"],
     "serve": ["--host", "--port", "--store", "8750", "127.0.0.1"],
     "install": ["HOST", "--agent", "--json"],
     "demo": ["review"],
@@ -66,7 +75,16 @@ def test_the_help_names_every_command(shell: Shell):
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["version"], ["--version"], ["nonsense"], ["send", "--help"]]
+    "words",
+    [
+        ["--help"],
+        ["version"],
+        ["--version"],
+        ["nonsense"],
+        ["send", "--help"],
+        ["templates", "check", "--help"],
+        ["replay", "--help"],
+    ],
 )
 def test_what_needs_no_room_imports_nothing_heavy(shell: Shell, words: list[str]):
     assert loaded(shell, words, HEAVY) == []
@@ -81,7 +99,11 @@ def test_what_needs_no_room_imports_nothing_heavy(shell: Shell, words: list[str]
         ["history", "review"],
         ["wait", "review", "--after", "0"],
         ["watch", "closed"],
+        ["join", "review"],
+        ["settings", "review"],
+        ["verdict", "closed"],
         ["close", "review"],
+        ["templates"],
         ["search", "hi"],
         ["export", "review"],
     ],
@@ -93,6 +115,24 @@ def test_the_room_commands_do_not_import_mcp(shell: Shell, words: list[str]):
     shell("close", "closed")
 
     assert loaded(shell, words, ["mcp", "pydantic"]) == ["pydantic"]
+
+
+def test_a_template_is_checked_without_store_and_server(shell: Shell, tmp_path: Path):
+    file = tmp_path / "mine.json"
+    file.write_text('{"terminal":[{"type":"decision"}]}')
+
+    assert shell("templates", "check", str(file)).code == 0
+    assert loaded(shell, ["templates", "check", str(file)], HEAVY) == []
+
+
+def test_a_replay_opens_no_store(shell: Shell, tmp_path: Path):
+    file = tmp_path / "past.jsonl"
+    file.write_text('{"sender":"ann","content":"hi"}')
+
+    words = ["replay", str(file), "--template", "open"]
+
+    assert loaded(shell, words, ["mcp", "apsw", "httpx2", "room_mcp.rooms"]) == ["room_mcp.rooms"]
+    assert not shell.home.exists()
 
 
 @pytest.mark.parametrize("words", ["version", "--version"])

@@ -1,20 +1,23 @@
-"""The commands that change something: `create`, `send`, `close`."""
+"""The commands that change something: `create`, `send`, `close`, `reopen`, `delete`."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any
 
-from . import WrongUse, lines
+from . import Failed, WrongUse, given, lines
+from .joining import joined_as, told
 from .reading import show_json
-from .speaking import keyring, must_be_a_person, run, speaker
+from .speaking import keep, keyring, must_be_a_person, run, speaker
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from room_mcp import wire
-    from room_mcp.bridge.keyring import Keyring
     from room_mcp.client import RoomsClient
+    from room_mcp.failures import BackendRefused
     from room_mcp.settings import Settings
 
 OWNER_KEY = frozenset({"owner_key"})  # kept for `close`, never shown
@@ -25,36 +28,63 @@ def create(args: argparse.Namespace) -> int:
 
 
 async def _create(client: RoomsClient, args: argparse.Namespace, settings: Settings) -> int:
-    from room_mcp.plain import one_line
-
     name = speaker(args, settings)
-    room = await client.create_room(args.name, purpose=args.purpose, sender=name, reuse=True)
+    room = await client.create_room(
+        args.name,
+        purpose=args.purpose,
+        sender=name,
+        reuse=True,
+        **_rules(args),
+        budget=given.budget_from(args),
+        guard=given.guard_from(args),
+    )
     if room.owner_key:
-        _keep(keyring(args, settings), room.id, room.owner_key)
+        without = "the room can be ended by a message only, not by `close`."
+        keep(keyring(args, settings), room.id, without, owner=room.owner_key)
+    if not args.json:
+        for line in _opened(room, args):
+            print(lines.fact(line))
+    joined = await joined_as(client, room.id, args, settings) if args.role else None
     if args.json:
-        show_json(room, hidden=OWNER_KEY)
+        _show_created(room, joined)
         return 0
+    for line in told(joined) if joined else ():
+        print(lines.fact(line))
     shown = lines.quoted(room.name)
-    if room.created:
-        print(f"Room {shown} opened: {room.id}")
-    else:
-        count = lines.counted(room.message_count)
-        print(f"Room {shown} is open already, with {count}: {room.id}")
-        if args.purpose and args.purpose.strip() != room.purpose:
-            print(f"Its purpose stays: {one_line(room.purpose) or 'none stated'}")
-    print(f"Agents: join_room(room={shown}). People: room-mcp watch {_word(room.name)}")
+    print(f"Agents: join_room(room={shown}). People: room-mcp watch {lines.word(room.name)}")
     return 0
 
 
-def _keep(keys: Keyring, room_id: str, owner_key: str) -> None:
-    try:
-        keys.keep(room_id, owner=owner_key)
-    except OSError as error:
-        print(
-            f"The room's key could not be kept ({error.strerror}): "
-            "the room can be ended by a message only, not by `close`.",
-            file=sys.stderr,
-        )
+def _rules(args: argparse.Namespace) -> dict[str, Any]:
+    """What the room starts from: a template's name, or the document in a file."""
+    if given.is_file(args.template):
+        return {"contract": given.contract_in(args.template).document}
+    return {"template": args.template}
+
+
+def _opened(room: wire.RoomCreated, args: argparse.Namespace) -> Iterator[str]:
+    from room_mcp.plain import one_line
+
+    shown = lines.quoted(room.name)
+    if room.created:
+        yield f"Room {shown} opened: {room.id}"
+        if room.template not in ("", "open"):
+            yield f"Rules: {one_line(room.template)}"
+        return
+    yield f"Room {shown} is open already, with {lines.counted(room.message_count)}: {room.id}"
+    if args.purpose and args.purpose.strip() != room.purpose:
+        yield f"Its purpose stays: {one_line(room.purpose) or 'none stated'}"
+    asked = args.template.rpartition("/")[2].removesuffix(".json")
+    if asked not in ("", room.template) or args.budget or args.guard:
+        rules = one_line(room.template)
+        yield f"Its rules stay: {rules}. See room-mcp settings {lines.word(room.name)}"
+
+
+def _show_created(room: wire.RoomCreated, joined: wire.Joined | None) -> None:
+    answer = room.model_dump(mode="json", by_alias=True, exclude={*OWNER_KEY})
+    if joined is not None:
+        answer |= {"agentName": joined.agent_name, "role": joined.role}
+    print(json.dumps(answer, ensure_ascii=False, separators=(",", ":")))
 
 
 def send(args: argparse.Namespace) -> int:
@@ -66,19 +96,23 @@ def send(args: argparse.Namespace) -> int:
 
 async def _send(client: RoomsClient, args: argparse.Namespace, settings: Settings) -> int:
     from room_mcp.addressing import resolve
+    from room_mcp.failures import BackendRefused
 
     name = speaker(args, settings)
     room = await resolve(client, args.room)
-    posted = await client.post(
-        room.id,
-        name,
-        args.content,
-        type=args.type,
-        to=[one.removeprefix("@") for one in args.to],
-        reply_to=args.reply_to,
-        key=keyring(args, settings).member_key(room.id),
-        human=args.human,
-    )
+    try:
+        posted = await client.post(
+            room.id,
+            name,
+            args.content,
+            type=args.type,
+            to=[one.removeprefix("@") for one in args.to],
+            reply_to=args.reply_to,
+            key=keyring(args, settings).member_key(room.id),
+            human=args.human,
+        )
+    except BackendRefused as refusal:
+        raise _needs_role(refusal, room) or refusal from None
     if args.json:
         show_json(posted)
         return 0
@@ -89,12 +123,21 @@ async def _send(client: RoomsClient, args: argparse.Namespace, settings: Setting
     return 0
 
 
+def _needs_role(refusal: BackendRefused, room: wire.Room) -> Failed | None:
+    """The refusal of somebody without a role, with the command that gets one."""
+    roles = refusal.facts.get("roles")
+    if refusal.code != "not_a_member" or not roles:
+        return None
+    joining = f"room-mcp join {lines.word(room.name)} --role {'|'.join(roles)}"
+    return Failed(f"{refusal.detail} Join with one first: {joining}")
+
+
 def _content(args: argparse.Namespace) -> str | dict[str, Any]:
     """What to send: the object of --body, the words of the command line, or the input."""
     if args.body is not None:
         if args.text is not None:
             raise WrongUse("TEXT and --body do not go together; put the text into the object.")
-        return _object(_input() if args.body == "-" else args.body)
+        return given.object_from(_input() if args.body == "-" else args.body, "--body")
     if args.text is None and sys.stdin.isatty():
         raise WrongUse("There is nothing to send. Give a TEXT, or pipe one in.")
     text = _input() if args.text in (None, "-") else str(args.text)
@@ -112,23 +155,6 @@ def _input() -> str:
     return text.removesuffix("\n").removesuffix("\r")
 
 
-def _object(text: str) -> dict[str, Any]:
-    try:
-        found: object = json.loads(text, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
-        raise WrongUse(
-            f"--body is not JSON ({error}). "
-            """Quote it for the shell, as in --body '{"verdict":"approved"}'."""
-        ) from None
-    if not isinstance(found, dict):
-        raise WrongUse("""--body takes a JSON object, such as '{"verdict":"approved"}'.""")
-    return cast("dict[str, Any]", found)
-
-
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
-
-
 def _sent(room: wire.Room, posted: wire.Posted) -> list[str]:
     """What became of the message, and what was said meanwhile."""
     from room_mcp.plain import one_line
@@ -140,13 +166,14 @@ def _sent(room: wire.Room, posted: wire.Posted) -> list[str]:
         told += [lines.message(one) for one in posted.missed]
         if count > len(posted.missed):
             after = posted.missed[-1].seq
-            told.append(f"More: room-mcp history {_word(room.name)} --after {after}")
+            told.append(f"More: room-mcp history {lines.word(room.name)} --after {after}")
     kind = "" if posted.type == "note" else f" [{one_line(posted.type)}]"
     to = f" to {', '.join(one_line(name) for name in posted.to)}" if posted.to else ""
     told.append(f"Sent #{posted.seq}{kind}{to} in {lines.quoted(room.name)}.{_woken(posted)}")
     if posted.strangers:
         names = ", ".join(one_line(name) for name in posted.strangers)
         told.append(f"Not in the room yet: {names}. They find it when they join.")
+    told += [lines.fact(f"Notice: {one_line(notice)}") for notice in posted.notices]
     if posted.closed:
         told.append(f"The room is closed now: {one_line(posted.outcome or 'closed')}.")
     return told
@@ -161,25 +188,67 @@ def _woken(posted: wire.Posted) -> str:
 
 
 def close(args: argparse.Namespace) -> int:
+    if args.human:
+        must_be_a_person()
     return run(_close, args)
 
 
 async def _close(client: RoomsClient, args: argparse.Namespace, settings: Settings) -> int:
     from room_mcp.addressing import resolve
+    from room_mcp.failures import BackendRefused
 
     name = speaker(args, settings)
     room = await resolve(client, args.room)
-    info = await client.close_room(
-        room.id,
-        sender=name,
-        conclusion=args.conclusion or "",
-        owner_key=keyring(args, settings).owner_key(room.id),
-    )
+    try:
+        info = await client.close_room(
+            room.id,
+            sender=name,
+            conclusion=args.conclusion or "",
+            owner_key=keyring(args, settings).owner_key(room.id),
+            human=args.human,
+        )
+    except BackendRefused as refusal:
+        raise _belongs_to_roles(refusal, settings) or refusal from None
     if args.json:
         show_json(info)
         return 0
-    kept = f"room-mcp history {_word(info.name)}"
+    kept = f"room-mcp history {lines.word(info.name)}"
     print(f"{lines.quoted(info.name)} is closed, with {lines.counted(info.message_count)}: {kept}")
+    return 0
+
+
+def _belongs_to_roles(refusal: BackendRefused, settings: Settings) -> Failed | None:
+    """The refusal to end a room of this machine whose end belongs to certain roles."""
+    ends_by = refusal.facts.get("endsBy")
+    if refusal.code != "not_the_owner" or not ends_by or settings.url:
+        return None
+    return Failed(
+        f"This room ends by {ends_by}. A person may end it as well: say --human, at a terminal."
+    )
+
+
+def reopen(args: argparse.Namespace) -> int:
+    if not args.human:
+        raise WrongUse(
+            "Only people reopen rooms; if agents could, an end would be no end. "
+            "If you are one, say --human, at a terminal."
+        )
+    must_be_a_person("Ask your user.")
+    return run(_reopen, args)
+
+
+async def _reopen(client: RoomsClient, args: argparse.Namespace, settings: Settings) -> int:
+    from room_mcp.addressing import resolve
+
+    name = speaker(args, settings)
+    room = await resolve(client, args.room)
+    info = await client.reopen_room(room.id, sender=name, human=True)
+    if args.json:
+        show_json(info)
+    elif room.lifecycle == "closed":
+        print(f"{lines.quoted(info.name)} is open again, with its budget anew.")
+    else:
+        print(f"{lines.quoted(info.name)} is {info.lifecycle} already.")
     return 0
 
 
@@ -197,12 +266,3 @@ async def _delete(client: RoomsClient, args: argparse.Namespace, settings: Setti
     await client.delete_room(room.id, owner_key=keyring(args, settings).owner_key(room.id))
     print(f"Deleted {what}.")
     return 0
-
-
-def _word(name: str) -> str:
-    """The name as one word of a shell."""
-    import shlex
-
-    from room_mcp.plain import one_line
-
-    return shlex.quote(one_line(name))

@@ -74,6 +74,11 @@ def _notice(content: dict[str, object]) -> str:
     return ": ".join(part for part in (what, conclusion) if part)
 
 
+def fact(text: str) -> str:
+    """A line of ours that may hold words of others: harmless, and folded on a terminal."""
+    return "\n".join(_folded(plain(text), width_of_terminal()))
+
+
 def clock(timestamp: str, now: datetime | None = None) -> str:
     """The local time of day, after the date unless that is today's."""
     now = now or datetime.now().astimezone()
@@ -98,9 +103,24 @@ def age(timestamp: str, now: datetime | None = None) -> str:
     return f"{seconds}s"
 
 
+def lasting(seconds: int) -> str:
+    """A length of time in the largest unit that says it exactly: `90 s`, `30 min`, `2 h`."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
 def quoted(name: str) -> str:
     """A room's name in quotes: a name may hold spaces, and words of ours."""
     return json.dumps(one_line(name), ensure_ascii=False)
+
+
+def word(name: str) -> str:
+    """A name as one word of a shell."""
+    import shlex
+
+    return shlex.quote(one_line(name))
 
 
 def room(of: wire.Room, short_id: str, now: datetime | None = None) -> str:

@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 import argparse
-import math
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 import room_mcp
 
-from . import acting, doctor, following, install, reading, serving
+from . import (
+    acting,
+    adjusting,
+    doctor,
+    following,
+    install,
+    joining,
+    reading,
+    replaying,
+    serving,
+    templates,
+    verdict,
+)
+from .options import (
+    Commands,
+    add_human,
+    add_json,
+    add_limits,
+    add_room,
+    add_speaker,
+    command,
+    count,
+    path,
+    port,
+    seconds,
+    seq,
+)
 from .serving import DEFAULT_HOST, DEFAULT_PORT
 
-DEMOS = ("review",)
+DEMOS = ("review", "politeness")
 SERVER_OPTIONS = ("own_name", "max_wait", "transport", "path", "mcp_host", "mcp_port")
-MAX_PORT = 65_535
 SHOWN_MESSAGES = 50
 
 DESCRIPTION = """\
@@ -24,10 +47,8 @@ over stdin and stdout; `room-mcp install` registers it with the hosts on this ma
 
 EPILOG = """\
 ROOM is a room's name, its id, or the beginning of its id.
-Exit code: 0 done, 1 failed or refused, 2 wrong use, 3 a wait that ran out, 130 interrupted."""
-
-Commands = argparse._SubParsersAction  # pyright: ignore[reportPrivateUsage]  # argparse has no public name for it
-Run = Callable[[argparse.Namespace], int]
+Exit code: 0 done, 1 failed or refused, 2 wrong use, 3 a wait that ran out, 130 interrupted.
+`room-mcp verdict` ends with 0 only when the room has ended well."""
 
 
 def parsed(argv: Sequence[str]) -> argparse.Namespace:
@@ -58,7 +79,7 @@ def build() -> argparse.ArgumentParser:
     server.add_argument(
         "--max-wait",
         metavar="SECONDS",
-        type=_seconds,
+        type=seconds,
         help="the longest that wait_for_messages blocks; by default what the host allows",
     )
     server.add_argument(
@@ -70,25 +91,31 @@ def build() -> argparse.ArgumentParser:
     server.add_argument(
         "--port",
         dest="mcp_port",
-        type=_port,
+        type=port,
         help=f"for HTTP: the port, else {DEFAULT_PORT}; 0 picks a free one",
     )
     server.add_argument(
-        "--path", type=_path, help="for HTTP: where MCP is on the server, else /mcp or /sse"
+        "--path", type=path, help="for HTTP: where MCP is on the server, else /mcp or /sse"
     )
     parser.set_defaults(run=serving.mcp)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     for add in (
         _add_rooms,
         _add_create,
+        joining.add_parser,
         _add_send,
         _add_history,
         _add_wait,
         _add_watch,
+        verdict.add_parser,
+        adjusting.add_parser,
         _add_close,
+        _add_reopen,
         _add_delete,
         _add_search,
         _add_export,
+        templates.add_parser,
+        replaying.add_parser,
         _add_serve,
         install.add_parser,
         _add_demo,
@@ -122,38 +149,38 @@ def _taken(args: argparse.Namespace, rest: list[str]) -> bool:
 
 
 def _add_rooms(commands: Commands[argparse.ArgumentParser]) -> None:
-    parser = _command(commands, "rooms", "list rooms, the latest changed first", reading.list_rooms)
+    parser = command(commands, "rooms", "list rooms, the latest changed first", reading.list_rooms)
     parser.add_argument("query", nargs="?", default="", metavar="QUERY", help="a part of the name")
     parser.add_argument("--all", action="store_true", help="closed rooms too")
-    _add_json(parser)
+    add_json(parser)
 
 
 def _add_history(commands: Commands[argparse.ArgumentParser]) -> None:
-    parser = _command(commands, "history", "show messages of a room", reading.history)
-    _add_room(parser)
+    parser = command(commands, "history", "show messages of a room", reading.history)
+    add_room(parser)
     parser.add_argument(
         "--limit",
         metavar="N",
-        type=_count,
+        type=count,
         default=SHOWN_MESSAGES,
         help=f"at most so many, up to 500 (default {SHOWN_MESSAGES}, the newest)",
     )
-    parser.add_argument("--after", metavar="SEQ", type=_seq, help="the first ones after this")
-    parser.add_argument("--before", metavar="SEQ", type=_seq, help="the last ones before this")
-    _add_json(parser)
+    parser.add_argument("--after", metavar="SEQ", type=seq, help="the first ones after this")
+    parser.add_argument("--before", metavar="SEQ", type=seq, help="the last ones before this")
+    add_json(parser)
 
 
 def _add_search(commands: Commands[argparse.ArgumentParser]) -> None:
-    parser = _command(commands, "search", "find messages that hold every word", reading.search)
+    parser = command(commands, "search", "find messages that hold every word", reading.search)
     parser.add_argument("words", nargs="+", metavar="WORD", help="all of them must be there")
     parser.add_argument("--room", metavar="ROOM", help="only in this room")
-    _add_json(parser)
+    add_json(parser)
     parser.set_defaults(last="words")
 
 
 def _add_export(commands: Commands[argparse.ArgumentParser]) -> None:
-    parser = _command(commands, "export", "write a whole room out", reading.export)
-    _add_room(parser)
+    parser = command(commands, "export", "write a whole room out", reading.export)
+    add_room(parser)
     parser.add_argument(
         "--format", choices=("md", "jsonl"), default="md", help="for people, or for programs"
     )
@@ -161,7 +188,7 @@ def _add_export(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _add_wait(commands: Commands[argparse.ArgumentParser]) -> None:
-    parser = _command(
+    parser = command(
         commands,
         "wait",
         "block until something new is said, and show it",
@@ -171,15 +198,15 @@ def _add_wait(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("room", nargs="?", metavar="ROOM", help="by default all open rooms")
     parser.add_argument(
-        "--timeout", metavar="SECONDS", type=_seconds, help="then end with exit code 3"
+        "--timeout", metavar="SECONDS", type=seconds, help="then end with exit code 3"
     )
-    parser.add_argument("--after", metavar="SEQ", type=_seq, help="new is what came after this")
-    _add_speaker(parser)
-    _add_json(parser)
+    parser.add_argument("--after", metavar="SEQ", type=seq, help="new is what came after this")
+    add_speaker(parser)
+    add_json(parser)
 
 
 def _add_watch(commands: Commands[argparse.ArgumentParser]) -> None:
-    parser = _command(
+    parser = command(
         commands,
         "watch",
         "follow a room, or all rooms, until Ctrl-C",
@@ -203,7 +230,7 @@ def _add_watch(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _add_create(commands: Commands[argparse.ArgumentParser]) -> None:
-    parser = _command(
+    parser = command(
         commands,
         "create",
         "open a room",
@@ -212,13 +239,21 @@ def _add_create(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("name", metavar="NAME", help="one line of at most 100 characters")
     parser.add_argument("--purpose", metavar="TEXT", default="", help="what the room is for")
-    _add_speaker(parser)
-    _add_json(parser)
+    parser.add_argument(
+        "--template",
+        metavar="T",
+        default="",
+        help="the rules to start from: a name that `room-mcp templates` lists, or a file",
+    )
+    parser.add_argument("--role", metavar="ROLE", help="become a member with this role")
+    add_limits(parser)
+    add_speaker(parser)
+    add_json(parser)
 
 
 def _add_send(commands: Commands[argparse.ArgumentParser]) -> None:
-    parser = _command(commands, "send", "say something in a room", acting.send)
-    _add_room(parser)
+    parser = command(commands, "send", "say something in a room", acting.send)
+    add_room(parser)
     parser.add_argument(
         "text", nargs="?", metavar="TEXT", help="- or nothing reads it from the input"
     )
@@ -226,39 +261,52 @@ def _add_send(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--to", metavar="NAME", action="append", default=[], help="address it; may be repeated"
     )
-    parser.add_argument("--reply-to", metavar="SEQ", type=_seq, help="the message it answers")
+    parser.add_argument("--reply-to", metavar="SEQ", type=seq, help="the message it answers")
     parser.add_argument("--body", metavar="JSON", help="an object instead of a text")
-    parser.add_argument(
-        "--human", action="store_true", help="a person types this; only at a terminal"
-    )
-    _add_speaker(parser)
-    _add_json(parser)
+    add_human(parser)
+    add_speaker(parser)
+    add_json(parser)
     parser.set_defaults(last="text")
 
 
 def _add_close(commands: Commands[argparse.ArgumentParser]) -> None:
-    parser = _command(commands, "close", "end a room", acting.close)
-    _add_room(parser)
+    parser = command(commands, "close", "end a room", acting.close)
+    add_room(parser)
     parser.add_argument(
         "conclusion", nargs="?", metavar="CONCLUSION", help="what a late reader sees first"
     )
-    _add_speaker(parser)
-    _add_json(parser)
+    add_human(parser)
+    add_speaker(parser)
+    add_json(parser)
     parser.set_defaults(last="conclusion")
 
 
+def _add_reopen(commands: Commands[argparse.ArgumentParser]) -> None:
+    parser = command(
+        commands,
+        "reopen",
+        "let a closed room go on",
+        acting.reopen,
+        "Only a person may, with --human: if agents could, an end would be no end.",
+    )
+    add_room(parser)
+    add_human(parser)
+    add_speaker(parser)
+    add_json(parser)
+
+
 def _add_delete(commands: Commands[argparse.ArgumentParser]) -> None:
-    parser = _command(commands, "delete", "remove a room and all it holds", acting.delete)
-    _add_room(parser)
+    parser = command(commands, "delete", "remove a room and all it holds", acting.delete)
+    add_room(parser)
     parser.add_argument("--yes", action="store_true", help="it is meant: nothing brings it back")
-    _add_speaker(parser)
+    add_speaker(parser)
 
 
 # ---- the rest -----------------------------------------------------------------------------------
 
 
 def _add_serve(commands: Commands[argparse.ArgumentParser]) -> None:
-    parser = _command(
+    parser = command(
         commands,
         "serve",
         "serve the rooms of this machine over HTTP",
@@ -270,7 +318,7 @@ def _add_serve(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument(
         "--port",
-        type=_port,
+        type=port,
         default=DEFAULT_PORT,
         help=f"0 picks a free one (default {DEFAULT_PORT})",
     )
@@ -278,88 +326,16 @@ def _add_serve(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _add_demo(commands: Commands[argparse.ArgumentParser]) -> None:
-    parser = _command(commands, "demo", "see a room at work, in a minute", serving.demo)
+    parser = command(commands, "demo", "see a room at work, in a minute", serving.demo)
     parser.add_argument(
         "name", nargs="?", choices=DEMOS, default=DEMOS[0], help="which one (%(default)s)"
     )
 
 
 def _add_doctor(commands: Commands[argparse.ArgumentParser]) -> None:
-    parser = _command(commands, "doctor", "check this installation", doctor.run)
-    _add_json(parser)
+    parser = command(commands, "doctor", "check this installation", doctor.run)
+    add_json(parser)
 
 
 def _add_version(commands: Commands[argparse.ArgumentParser]) -> None:
-    _command(commands, "version", "say which version this is", serving.version)
-
-
-def _command(
-    commands: Commands[argparse.ArgumentParser], name: str, help: str, run: Run, more: str = ""
-) -> argparse.ArgumentParser:
-    sentence = f"{help[0].upper()}{help[1:]}."
-    parser = commands.add_parser(
-        name, help=help, description=f"{sentence} {more}".strip(), allow_abbrev=False
-    )
-    parser.set_defaults(run=run)
-    return parser
-
-
-def _add_room(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("room", metavar="ROOM", help="its name, id or beginning of the id")
-
-
-def _add_speaker(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--as",
-        dest="speaker",
-        metavar="NAME",
-        help="who speaks; by default ROOM_MCP_AGENT or your user name",
-    )
-
-
-def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="answer as JSON, for scripts")
-
-
-# ---- values -------------------------------------------------------------------------------------
-
-
-def _seconds(text: str) -> float:
-    seconds = _number(text)
-    if not 0 <= seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
-    return seconds
-
-
-def _seq(text: str) -> int:
-    digits = text.removeprefix("#")
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 15):
-        raise argparse.ArgumentTypeError(f"{text!r} is no message number, such as 12 or #12")
-    return int(digits)
-
-
-def _count(text: str) -> int:
-    count = _number(text)
-    if not (1 <= count <= 500 and count == int(count)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 500")
-    return int(count)
-
-
-def _path(text: str) -> str:
-    if not re.fullmatch(r"(/[\w.~-]+)+", text, re.ASCII):
-        raise argparse.ArgumentTypeError(f"{text!r} is no path; it looks like /mcp")
-    return text
-
-
-def _port(text: str) -> int:
-    port = _number(text)
-    if not (0 <= port <= MAX_PORT and port == int(port)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port, 0 to {MAX_PORT}")
-    return int(port)
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
+    command(commands, "version", "say which version this is", serving.version)

@@ -172,7 +172,7 @@ def _not_bound(error: OSError, host: str, port: int) -> str:
 def demo(args: argparse.Namespace) -> int:
     from room_mcp.demo import run_demo
 
-    return run_demo()
+    return run_demo(args.name)
 
 
 def version(args: argparse.Namespace) -> int:

@@ -76,11 +76,11 @@ def user_name() -> str:
         return NOBODY
 
 
-def must_be_a_person() -> None:
+def must_be_a_person(otherwise: str = "Leave it out.") -> None:
     """Raises WrongUse unless somebody sits at a terminal; a program is no person."""
     if not sys.stdin.isatty():
         raise WrongUse(
-            "--human counts only when a person types: the input is no terminal. Leave it out."
+            f"--human counts only when a person types: the input is no terminal. {otherwise}"
         )
 
 
@@ -89,3 +89,18 @@ def keyring(args: argparse.Namespace, settings: Settings) -> Keyring:
     from room_mcp.bridge.keyring import Keyring
 
     return Keyring(settings.home, settings.url, speaker(args, settings))
+
+
+def keep(
+    keys: Keyring,
+    room_id: str,
+    without: str,
+    *,
+    member: str | None = None,
+    owner: str | None = None,
+) -> None:
+    """Keep a key for later commands; `without` tells what is lost when that fails."""
+    try:
+        keys.keep(room_id, member=member, owner=owner)
+    except OSError as error:
+        print(f"The key could not be kept ({error.strerror}): {without}", file=sys.stderr)

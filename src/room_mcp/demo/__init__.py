@@ -1,12 +1,14 @@
-"""Demonstrations: real processes, scripted agents, no network beyond this machine, no key."""
+"""Demonstrations: the real thing, scripted agents, no network beyond this machine, no key."""
 
 from __future__ import annotations
 
+from importlib import import_module
 
-def run_demo() -> int:
-    """Two agents and a third review a change in one room; the exit code."""
+
+def run_demo(name: str = "review") -> int:
+    """Play the demo of that name; the exit code."""
     import anyio
 
-    from .review import review
+    from .stage import played
 
-    return anyio.run(review)
+    return anyio.run(played, import_module(f".{name}", __name__).walk)

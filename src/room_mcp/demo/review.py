@@ -11,7 +11,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -26,14 +25,10 @@ from mcp.types import CallToolResult, TextContent
 
 from room_mcp.cli import lines
 from room_mcp.client import RoomsClient
-from room_mcp.failures import BackendError
+
+from .stage import DemoFailed
 
 LOOK_AGAIN_S = 0.02
-WALK_S = 120.0  # it takes seconds; a slow machine with a cold disk still gets through
-
-
-class DemoFailed(Exception):
-    """A step did not do what it shows; the text says which."""
 
 
 class Timings:
@@ -95,33 +90,13 @@ def _text(result: CallToolResult) -> str:
     return "\n".join(one.text for one in result.content if isinstance(one, TextContent))
 
 
-async def review() -> int:
-    """Play the review; the exit code."""
+async def walk(home: str) -> None:
+    """Play the review."""
     script = json.loads(files("room_mcp.demo").joinpath("script.json").read_text("utf-8"))
     timings = Timings()
-    failed: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="room-mcp-demo-") as home:
-        try:
-            with anyio.fail_after(WALK_S):
-                async with _cast(home, timings) as (author, reviewer, url):
-                    await _walk(script, author, reviewer, url, timings)
-        except* (DemoFailed, BackendError) as errors:
-            failed = [str(error) for error in leaves(errors)]
-        except* TimeoutError:
-            failed = [f"It took more than {WALK_S:g} s."]
-    if failed:
-        print(f"The demo failed: {' '.join(failed)}", file=sys.stderr)
-        return 1
+    async with _cast(home, timings) as (author, reviewer, url):
+        await _talk(script, author, reviewer, url, timings)
     timings.show()
-    return 0
-
-
-def leaves(group: BaseExceptionGroup[Exception]) -> list[Exception]:
-    """The exceptions inside a group, however deep."""
-    found: list[Exception] = []
-    for one in group.exceptions:
-        found += leaves(one) if isinstance(one, BaseExceptionGroup) else [one]
-    return found
 
 
 @asynccontextmanager
@@ -167,7 +142,7 @@ async def _server(env: dict[str, str], timings: Timings) -> AsyncGenerator[str]:
             process.terminate()
 
 
-async def _walk(
+async def _talk(
     script: dict[str, Any], author: Agent, reviewer: Agent, url: str, timings: Timings
 ) -> None:
     room = script["room"]
