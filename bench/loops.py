@@ -1,212 +1,124 @@
 """How well and how fast the guard finds loops in labelled conversations.
 
-    python -m bench.loops FOLDER [--quick]
+    python -m bench.loops PATH [--quick]
 
-FOLDER holds `*.jsonl`, one conversation a line: {"id", "source", "messages": [{"sender",
-"content", "type"?}], "loop_start", "loop_end"}; a loop is given by the index of its first and last
-message, null for none or for the end. A hit is a first alarm between loop_start - 2 and
-loop_end + 2; an earlier one is a false alarm and a miss. False alarms per 1,000 count every alarm
-outside that span, at most one in 8 messages, over all productive messages. A premature close is a
-score of 9 or more before the span, or in a conversation without loop.
+PATH is a file of conversations, or a folder with *.jsonl in it; `bench/talks.py` says what stands
+in a line, and what counts as a hit, a false alarm and a premature close. A source is the first part
+of a conversation's id, or else what its `source` says.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from room_mcp.rooms.guard import MAX_SCORE, Features, Memory, features
+from bench.talks import (
+    BASELINES,
+    GRID,
+    SLACK,
+    BadLine,
+    Scored,
+    Talk,
+    Tally,
+    guard,
+    left_out,
+    pooled,
+    scored,
+    source_of,
+    talks_in,
+    tally,
+)
+from room_mcp.rooms.guard import Features, Memory, features
 
 THRESHOLDS = (4.0, 5.0, 6.0, 9.0)
-CLOSE = 9.0
-SLACK = 2  # messages before and after the label in which an alarm is a hit
-REARM = 8  # messages after an alarm before the next one counts
-USUAL = 5.0  # threshold of the tables by source and for busy rooms
+USUAL = 5.0  # threshold of the table by source and for busy rooms
+ALARM = 1.0  # of a baseline, which scores nothing or the most
+RUNS = 5  # of each timing; the fastest counts
 
-Talk = Mapping[str, Any]
-Scorer = Callable[[Talk], list[float]]
-
-
-@dataclass
-class Tally:
-    hits: int = 0
-    false: int = 0
-    missed: int = 0
-    quiet: int = 0
-    alarms: int = 0
-    productive: int = 0
-    premature: int = 0
-    delays: tuple[int, ...] = ()
-
-    def add(self, talk: Talk, scores: Sequence[float], threshold: float) -> None:
-        start, end = span(talk)
-        alarms = [at for at, score in enumerate(scores) if score >= threshold]
-        first = alarms[0] if alarms else None
-        if start is None:
-            self.false += first is not None
-            self.quiet += first is None
-            self.premature += max(scores, default=0.0) >= CLOSE
-        else:
-            hit = first is not None and start - SLACK <= first <= end + SLACK
-            self.hits += hit
-            self.missed += not hit
-            self.false += first is not None and not hit
-            self.delays += (first - start,) if hit and first is not None else ()
-            self.premature += any(score >= CLOSE for score in scores[: max(0, start - SLACK)])
-        self._count_alarms(alarms, len(scores), start, end)
-
-    def _count_alarms(self, alarms: list[int], length: int, start: int | None, end: int) -> None:
-        loop = range(0) if start is None else range(start, end + 1)
-        near = range(0) if start is None else range(start - SLACK, end + SLACK + 1)
-        self.productive += length - len(loop)
-        last = -REARM
-        for at in alarms:
-            if at - last >= REARM:
-                last = at
-                self.alarms += at not in near
-
-    def row(self) -> str:
-        precision = self.hits / max(1, self.hits + self.false)
-        recall = self.hits / max(1, self.hits + self.missed)
-        f1 = 2 * precision * recall / (precision + recall) if self.hits else 0.0
-        delay = f"{statistics.median(self.delays):g}" if self.delays else "-"
-        per_1000 = 1000 * self.alarms / max(1, self.productive)
-        return (
-            f"{precision:6.2f} {recall:6.2f} {f1:6.2f} {self.hits:4} {self.false:4} "
-            f"{self.missed:4} {self.quiet:4} {per_1000:7.1f} {delay:>6} {self.premature:9}"
-        )
+HEAD = "{:24}{:>6} {:>6} {:>6} {:>4} {:>4} {:>4} {:>4} {:>7} {:>6} {:>9}".format(
+    "", "P", "R", "F1", "tp", "fp", "fn", "tn", "fa/1k", "delay", "premature"
+)
 
 
-HEAD = f"{'':22}{'P':>6} {'R':>6} {'F1':>6} {'tp':>4} {'fp':>4} {'fn':>4} {'tn':>4} {'fa/1k':>7} {'delay':>6} {'premature':>9}"  # noqa: E501 -- one line of the table
+# ---- how well -----------------------------------------------------------------------------------
 
 
-def span(talk: Talk) -> tuple[int | None, int]:
-    """First and last index of the loop; None and the last index when there is none."""
-    end = talk["loop_end"]
-    return talk["loop_start"], len(talk["messages"]) - 1 if end is None else end
+def row(name: str, of: Tally) -> str:
+    delay = "-" if of.delay is None else f"{of.delay:g}"
+    precision = f"{of.precision:.2f}" if of.hits + of.false else "-"
+    recall, f1 = (f"{of.recall:.2f}", f"{of.f1:.2f}") if of.hits + of.missed else ("-", "-")
+    return (
+        f"{name[:23]:24}{precision:>6} {recall:>6} {f1:>6} {of.hits:4} {of.false:4} "
+        f"{of.missed:4} {of.quiet:4} {of.false_per_1000:7.1f} {delay:>6} {of.premature:9}"
+    )
 
 
-# ---- the contestants ----------------------------------------------------------------------------
-
-
-def guard(talk: Talk) -> list[float]:
-    memory = Memory()
-    return [
-        memory.take(features(one["content"]), one["sender"], type=one.get("type", "note")).score
-        for one in talk["messages"]
-    ]
-
-
-def max_turns(limit: int) -> Scorer:
-    def score(talk: Talk) -> list[float]:
-        return [MAX_SCORE * (at + 1 >= limit) for at in range(len(talk["messages"]))]
-
-    return score
-
-
-def exact_repeat(talk: Talk) -> list[float]:
-    """The last six messages are A-B-A-B-A-B, or all equal."""
-    texts = [one["content"].strip() for one in talk["messages"]]
-    return [
-        MAX_SCORE * (at >= 5 and all(texts[at - back] == texts[at - back - 2] for back in range(4)))
-        for at in range(len(texts))
-    ]
-
-
-_MENTION = re.compile(r"\b(TERMINATE|TASK_DONE|STOP|goodbye|farewell|bye)\b", re.IGNORECASE)
-
-
-def text_mention(talk: Talk) -> list[float]:
-    return [MAX_SCORE * bool(_MENTION.search(one["content"])) for one in talk["messages"]]
-
-
-BASELINES: Mapping[str, Scorer] = {
-    "max turns 10": max_turns(10),
-    "max turns 20": max_turns(20),
-    "exact repeat": exact_repeat,
-    "text mention": text_mention,
-}
-
-
-# ---- tables -------------------------------------------------------------------------------------
-
-
-def tally(talks: Sequence[Talk], scores: Sequence[list[float]], threshold: float) -> Tally:
-    result = Tally()
-    for talk, one in zip(talks, scores, strict=True):
-        result.add(talk, one, threshold)
-    return result
-
-
-def print_detection(talks: Sequence[Talk]) -> None:
-    print(HEAD)
-    scores = [guard(talk) for talk in talks]
+def print_detection(name: str, talks: Sequence[Talk]) -> None:
+    loops = sum(bool(talk.loop) for talk in talks)
+    print(f"\n{name}: {len(talks)} conversations, {loops} of them loop\n{HEAD}")
+    by_guard = scored(talks, guard)
     for threshold in THRESHOLDS:
-        print(f"{f'guard, S >= {threshold:g}':22}{tally(talks, scores, threshold).row()}")
-    for name, scorer in BASELINES.items():
-        row = tally(talks, [scorer(talk) for talk in talks], USUAL).row()
-        print(f"{name:22}{row}")
+        print(row(f"guard, S >= {threshold:g}", tally(by_guard, threshold)))
+    for baseline, settings in BASELINES.items():
+        for setting, scorer in settings.items():
+            print(row(f"{baseline}, {setting}", tally(scored(talks, scorer), ALARM)))
 
 
-def print_sources(talks: Sequence[Talk]) -> None:
-    """All but one source in turn: a source that carries the result shows."""
-    print(f"\nleaving one source out, guard, S >= {USUAL:g}\n{HEAD}")
-    sources = sorted({source_of(talk) for talk in talks})
-    for source in sources:
-        rest = [talk for talk in talks if source_of(talk) != source]
-        row = tally(rest, [guard(talk) for talk in rest], USUAL).row()
-        print(f"{source[:21]:22}{row}")
+def print_sources(by_guard: Scored) -> None:
+    print(f"\nby source, guard, S >= {USUAL:g}\n{HEAD}")
+    for source in sorted({source_of(talk) for talk, _ in by_guard}):
+        of = [one for one in by_guard if source_of(one[0]) == source]
+        print(row(f"{source[:17]} ({len(of)})", tally(of, USUAL)))
 
 
-def source_of(talk: Talk) -> str:
-    """The first two parts of an id: "tau/airline-gpt4o/77" is of tau/airline-gpt4o."""
-    return "/".join(talk["id"].split("/")[:-1][:2])
+def print_left_out(talks: Sequence[Talk], by_guard: Scored) -> None:
+    """What is chosen on all other sources, tried on the one that is left out."""
+    print(f"\none source left out, its setting chosen on the others\n{HEAD}")
+    if len({source_of(talk) for talk in talks}) < 2:
+        print("only one source: nothing to choose from")
+        return
+    folds = left_out({f"S >= {threshold:g}": (by_guard, threshold) for threshold in GRID})
+    for fold in folds:
+        print(row(f"{fold.source[:13]}, {fold.chosen}", fold.tally))
+    print(row("guard, all sources", pooled(folds)))
+    for baseline, settings in BASELINES.items():
+        of = {name: (scored(talks, scorer), ALARM) for name, scorer in settings.items()}
+        print(row(f"{baseline}, all", pooled(left_out(of))))
 
 
 def print_busy_rooms(talks: Sequence[Talk]) -> None:
     """A looping pair and a productive one, message by message in one room."""
-    loops = [talk for talk in talks if talk["loop_start"] is not None and len(senders(talk)) == 2]
-    works = [talk for talk in talks if talk["loop_start"] is None and len(senders(talk)) == 2]
-    found = harmed = rooms = 0
-    for at, loop in enumerate(loops):
-        for work in works[at::7][:4]:
-            rooms += 1
-            named = named_in(loop, work)
-            found += "loop" in named
-            harmed += "work" in named
+    pairs = [talk for talk in talks if len(talk.senders) == 2]
+    loops = [talk for talk in pairs if talk.loop]
+    works = [talk for talk in pairs if not talk.loop]
+    rooms = [(loop, work) for at, loop in enumerate(loops) for work in works[at::7][:4]]
+    named = [named_in(loop, work) for loop, work in rooms]
     print(
-        f"\nbusy rooms, S >= {USUAL:g}: {rooms} rooms, loop found in {found}, "
-        f"a productive sender named in {harmed}"
+        f"\nbusy rooms, S >= {USUAL:g}: {len(rooms)} rooms, loop found in "
+        f"{sum('loop' in one for one in named)}, a productive sender named in "
+        f"{sum('work' in one for one in named)}"
     )
-
-
-def senders(talk: Talk) -> set[str]:
-    return {one["sender"] for one in talk["messages"]}
 
 
 def named_in(loop: Talk, work: Talk) -> set[str]:
     """Which of the two pairs the guard names when both talk in turns."""
     memory, named = Memory(), set[str]()
-    longest = max(len(loop["messages"]), len(work["messages"]))
-    for at in range(longest):
+    for at in range(max(len(loop.lines), len(work.lines))):
         for pair, talk in (("loop", loop), ("work", work)):
-            if at >= len(talk["messages"]):
+            if at >= len(talk.lines):
                 continue
-            one = talk["messages"][at]
-            verdict = memory.take(features(one["content"]), f"{pair} {one['sender']}")
-            if verdict.score >= USUAL and (pair == "work" or at >= loop["loop_start"] - SLACK):
+            line = talk.lines[at]
+            verdict = memory.take(features(line.content), f"{pair} {line.sender}", type=line.type)
+            if verdict.score >= USUAL and (pair == "work" or at >= loop.loop.start - SLACK):
                 named.add(pair)
     return named
 
 
-# ---- time and size ------------------------------------------------------------------------------
+# ---- how fast, and how large --------------------------------------------------------------------
 
 HOSTILE: Mapping[str, str] = {
     "hyphens": "-",
@@ -246,46 +158,74 @@ HOSTILE: Mapping[str, str] = {
     "courtesy": "thank you ",
     "beginnings of phrases": "have a ",
     "at signs": "@a",
+    "commas": ",",
+    "tags": ",a b c d",
+    "tags with question marks": ",a b c d?",
+    "exclamations": "a!",
+    "marks of programs": "#A ",
+    "small ids": "a1 ",
+    "letters and digits": "abcdef1",
+    "status": "still running ",
+    "beginnings of status": "not ",
     "half surrogates": "\ud83d",
 }
 
 
-def timed_us(act: Callable[[], object], repeats: int) -> float:
-    """The fastest of `repeats` runs: what the machine's other work adds is no property of ours."""
+def timed_us(act: Callable[[], object]) -> float:
+    """The fastest of RUNS: what the machine's other work adds is no property of ours."""
     best = float("inf")
-    for _ in range(repeats):
+    for _ in range(RUNS):
         began = time.perf_counter()
         act()
         best = min(best, time.perf_counter() - began)
     return best * 1e6
 
 
+Fold = Callable[[Memory, Features, str, str], object]
+
+
+def judge_and_take(memory: Memory, of: Features, sender: str, type: str) -> None:
+    memory.judge(of, sender, type=type)
+    memory.take(of, sender, type=type)
+
+
+FOLDS: Mapping[str, Fold] = {
+    "take": lambda memory, of, sender, type: memory.take(of, sender, type=type),
+    "judge, take": judge_and_take,
+}
+
+
+def folding_us(talks: Sequence[Sequence[tuple[Features, str, str]]], fold: Fold) -> list[float]:
+    """What it took, message by message, in the order of size."""
+    runs: list[list[float]] = []
+    for _ in range(RUNS):
+        took: list[float] = []
+        for talk in talks:
+            memory = Memory()
+            for of, sender, type in talk:
+                began = time.perf_counter()
+                fold(memory, of, sender, type)
+                took.append((time.perf_counter() - began) * 1e6)
+        runs.append(took)
+    return sorted(map(min, zip(*runs, strict=True)))
+
+
 def print_times(talks: Sequence[Talk]) -> None:
-    texts = [one["content"] for talk in talks for one in talk["messages"]]
+    lines = [line for talk in talks for line in talk.lines]
     features("")  # reads the word lists
-    reading = sorted(timed_us(lambda text=text: features(text), 3) for text in texts)
+    reading = sorted(timed_us(lambda text=line.content: features(text)) for line in lines)
     made = [
-        [(features(one["content"]), one["sender"]) for one in talk["messages"]] for talk in talks
+        [(features(line.content), line.sender, line.type) for line in talk.lines] for talk in talks
     ]
-    folding = sorted(map(min, zip(*(folding_us(made) for _ in range(3)), strict=True)))
-    sizes = sorted(float(len(one.to_json())) for talk in made for one, _ in talk)
-    print(f"\nfeatures: {quantiles(reading)}; bars: median 300 µs, worst 10,000 µs")
-    print(f"fold:     {quantiles(folding)}; bar: median 30 µs")
-    print(f"features as JSON: {quantiles(sizes, 'bytes')}")
-    chars = statistics.median(map(len, texts))
-    print(f"{len(texts)} messages, median {chars:g} characters")
-
-
-def folding_us(talks: Sequence[Sequence[tuple[Features, str]]]) -> list[float]:
-    """What `take` took, judging included, message by message."""
-    took: list[float] = []
-    for talk in talks:
-        memory = Memory()
-        for made, sender in talk:
-            began = time.perf_counter()
-            memory.take(made, sender)
-            took.append((time.perf_counter() - began) * 1e6)
-    return took
+    print("\ntime per message, bars in brackets")
+    print(f"features:    {quantiles(reading)} (300 in the middle, 10,000 at worst)")
+    for name, fold in FOLDS.items():
+        bar = " (30 in the middle)" if fold is judge_and_take else ""
+        print(f"{name + ':':12} {quantiles(folding_us(made, fold))}{bar}")
+    sizes = sorted(float(len(of.to_json())) for talk in made for of, _, _ in talk)
+    print(f"kept:        {quantiles(sizes, 'bytes of JSON')}")
+    chars = statistics.median(len(line.content) for line in lines)
+    print(f"{len(lines)} messages, median {chars:g} characters")
 
 
 def quantiles(of: Sequence[float], unit: str = "µs") -> str:
@@ -298,8 +238,8 @@ def print_hostile() -> None:
     rows: list[tuple[float, float, str]] = []
     for name, piece in HOSTILE.items():
         whole = (piece * 8_000)[:8_000]
-        took = timed_us(lambda text=whole: features(text), 3)
-        half = timed_us(lambda text=whole[:4_000]: features(text), 3)
+        took = timed_us(lambda text=whole: features(text))
+        half = timed_us(lambda text=whole[:4_000]: features(text))
         rows.append((took, took / max(half, 1.0), name))
     rows.sort(reverse=True)
     print("\nslowest hostile inputs of 8,000 characters, and their time over that of 4,000:")
@@ -310,31 +250,33 @@ def print_hostile() -> None:
 def print_state(talks: Sequence[Talk]) -> None:
     memory, messages = Memory(), 0
     for talk in talks:
-        for one in talk["messages"]:
-            memory.take(features(one["content"]), one["sender"])
+        for line in talk.lines:
+            memory.take(features(line.content), line.sender, type=line.type)
             messages += 1
     kept = len(json.dumps(memory.snapshot()))
     print(
-        f"\none room with all {messages} messages: about {memory.size_bytes / 1e6:.1f} MB, "
+        f"\none room with all {messages} messages: at most {memory.size_bytes / 1e6:.1f} MB, "
         f"snapshot {kept / 1000:.0f} kB"
     )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Hold the guard against labelled conversations.")
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("path", type=Path, help="a file of conversations, or a folder of them")
     parser.add_argument("--quick", action="store_true", help="detection only, no times")
     arguments = parser.parse_args()
-    everything: list[Talk] = []
-    for path in sorted(arguments.folder.glob("*.jsonl")):
-        talks = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
-        everything += talks
-        loops = sum(talk["loop_start"] is not None for talk in talks)
-        print(f"\n{path.name}: {len(talks)} conversations, {loops} loops")
-        print_detection(talks)
-    if not everything:
-        raise SystemExit(f"no *.jsonl in {arguments.folder}")
-    print_sources(everything)
+    try:
+        files = talks_in(arguments.path)
+    except (BadLine, OSError, UnicodeDecodeError) as wrong:
+        raise SystemExit(str(wrong)) from None
+    for name, talks in files.items():
+        print_detection(name, talks)
+    everything = [talk for talks in files.values() for talk in talks]
+    if len(files) > 1:
+        print_detection("all files together", everything)
+    by_guard = scored(everything, guard)
+    print_sources(by_guard)
+    print_left_out(everything, by_guard)
     print_busy_rooms(everything)
     if not arguments.quick:
         print_times(everything)

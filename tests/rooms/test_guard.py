@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Callable
+from types import FrameType
 
 import pytest
 
@@ -72,6 +75,48 @@ def test_a_counter_has_one_slot():
     (_, slot), (_, next_slot) = features("message 9").numbers + features("message 10").numbers
 
     assert slot == next_slot
+
+
+def test_of_two_numbers_in_one_place_each_has_a_slot():
+    numbers = features("turn 9/40").numbers
+    later = features("turn 10/40").numbers
+
+    assert len({slot for _, slot in numbers}) == 2
+    assert [slot for _, slot in later] == [slot for _, slot in numbers]
+
+
+def test_an_id_in_small_letters_is_more_than_its_number():
+    assert len(features("Pawn from e2 to e4, then d2 to d4").numbers) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "asks"),
+    [
+        ("That was the last row, wasn't it?", False),
+        ("We think alike, don't you agree?", False),
+        ("Das reicht, oder?", False),
+        ("That was the last row, wasn't it? Which file is next?", True),
+        ("After lunch, which file?", True),
+        ("Is it?", True),
+        ("哪个文件？", True),
+    ],
+)
+def test_a_tag_is_no_question(text: str, asks: bool):
+    assert features(text).asks is asks
+
+
+@pytest.mark.parametrize(
+    ("text", "is_mark"),
+    [
+        ("###STOP###", True),
+        ("<TASK_DONE>", True),
+        ("TERMINATE", True),
+        ("ACK", False),
+        ("# TODO rename the column", False),
+    ],
+)
+def test_a_lone_sign_to_a_program_is_a_mark(text: str, is_mark: bool):
+    assert features(text).is_mark is is_mark
 
 
 def test_code_lines_are_told_from_prose():
@@ -182,6 +227,56 @@ def test_polite_work_in_steps_is_no_counter():
     assert max(scores) < 4
 
 
+# ---- judging before taking ----------------------------------------------------------------------
+
+
+def called(act: Callable[[], object]) -> set[str]:
+    """The names of all functions that ran meanwhile."""
+    names = set[str]()
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        names.add(frame.f_code.co_name)
+
+    sys.setprofile(note)
+    try:
+        act()
+    finally:
+        sys.setprofile(None)
+    return names
+
+
+def test_who_has_judged_a_message_does_not_judge_it_again_to_take_it():
+    memory = Memory()
+    memory.take(features("Please look at src/a.py"), "bob")
+    thanks, again = features("Thank you!"), features("Thank you!")
+
+    memory.judge(thanks, "alice")
+
+    assert "signals_of" not in called(lambda: memory.take(again, "alice"))
+    assert "signals_of" in called(lambda: memory.take(again, "alice"))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"sender": "bob"},
+        {"type": "ack"},
+        {"human": True},
+        {"of": features("See build 118 in src/b.py")},
+    ],
+)
+def test_a_judgement_about_something_else_is_not_taken(other: dict[str, object]):
+    about = {"of": features("Thank you!"), "sender": "alice"}
+    memory, fresh = Memory(), Memory()
+    for one in (memory, fresh):
+        one.take(features("Please look at src/a.py"), "bob")
+
+    memory.judge(**{**about, **other})  # type: ignore[arg-type]
+
+    assert memory.take(**about) == fresh.take(**about)  # type: ignore[arg-type]
+    assert memory.snapshot() == fresh.snapshot()
+
+
 # ---- busy rooms ---------------------------------------------------------------------------------
 
 
@@ -194,6 +289,12 @@ def test_a_looping_pair_is_named_in_a_busy_room():
     worst = max(verdicts, key=lambda verdict: verdict.score)
     assert worst.score >= 4
     assert {worst.sender, worst.partner} == {"alice", "carol"}
+
+
+def test_who_only_thanks_is_found_though_the_others_bring_news_all_the_time():
+    verdicts = in_turns(Memory(), *BUSY, rounds=5)
+
+    assert max(one.score for one in verdicts) >= 4
 
 
 def test_those_who_work_beside_a_loop_are_let_be():

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,8 @@ PIECES = st.sampled_from(
         "\n",
         "3:45",
         "   ",
+        "still compiling",
+        "done?",
     ]
 )
 TEXTS = st.one_of(st.lists(PIECES, max_size=6).map(" ".join), st.text(max_size=80))
@@ -68,10 +71,28 @@ def test_judging_changes_nothing_and_tells_what_taking_will(
 
 ASKED = [("what about the retry budget of uploads?", "alice", "note", False)]
 ANSWERED = [("thank you", "bob", "note", False)]
+LONG_ASKED = [
+    (
+        "may the retry budget of uploads grow while the nightly import of invoices still runs?",
+        "alice",
+        "note",
+        False,
+    )
+]
+
+
+THANKED: Talk = [("thank you", "abba"[at % 4], "note", False) for at in range(9)]
+REPORTED: Talk = [*THANKED, ("still compiling", "bob", "note", False)]
+POLLED: Talk = [
+    ("done?" if at % 2 else "wait a bit", "ab"[at % 2], "note", False) for at in range(6)
+]
 
 
 @given(TALKS, TALKS)
 @example(ASKED, ANSWERED)
+@example(LONG_ASKED, [("no", "bob", "note", False)])
+@example(REPORTED, ANSWERED)
+@example(POLLED, [("wait a bit", "a", "note", False)])
 def test_a_restored_memory_goes_on_as_the_first(talk: Talk, rest: Talk):
     first = told(talk)
     second = Memory.restore(json.loads(json.dumps(first.snapshot())))
@@ -178,3 +199,34 @@ def test_a_memory_stays_bounded_whatever_is_said():
 
     assert memory.size_bytes < 3_000_000
     assert len(json.dumps(memory.snapshot())) < 200 * 1_024
+
+
+FILLS: dict[str, list[tuple[str, str]]] = {
+    "nothing": [],
+    "few words": [("Please look at the harbour", f"sender {at}") for at in range(20)],
+    # So many that the table of the words has just grown.
+    "many words": [
+        (" ".join(f"w{at:x}v{word:x}q" for word in range(400)), "a") for at in range(14)
+    ],
+    "many facts": [
+        (" ".join(f"n{at:x}x{one:x}.py {at * 9_000 + one * 7}" for one in range(200)), "a")
+        for at in range(30)
+    ],
+    "many senders": [("thanks", f"{at:05}" + "é中" * 29) for at in range(700)],
+}
+
+
+@pytest.mark.parametrize("fill", FILLS)
+def test_the_size_of_a_memory_is_estimated_from_above(fill: str):
+    talk = [(features(text), sender.encode()) for text, sender in FILLS[fill]]
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+
+    memory = Memory()
+    for made, sender in talk:
+        # As when read from a database: nothing of it is anybody else's.
+        memory.take(Features.from_json(made.to_json()) or made, sender.decode())
+    taken = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+
+    assert taken <= memory.size_bytes <= 2 * taken + 10_000

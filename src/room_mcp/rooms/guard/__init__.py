@@ -7,7 +7,7 @@ said before, and takes them in. What a room does about a score is decided elsewh
 from .features import Features, features
 from .levels import MAX_SCORE, Level, Thresholds
 from .lexicon import Lexicon, default_lexicon, lexicon
-from .memory import EXEMPT, Memory, Verdict
+from .memory import EXEMPT, Memory, Numbers, Verdict, type_as
 from .reasons import reasons
 from .signals import Signals
 
@@ -18,6 +18,7 @@ __all__ = [
     "Level",
     "Lexicon",
     "Memory",
+    "Numbers",
     "Signals",
     "Thresholds",
     "Verdict",
@@ -25,4 +26,5 @@ __all__ = [
     "features",
     "lexicon",
     "reasons",
+    "type_as",
 ]

@@ -9,21 +9,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from zlib import compress, crc32
 
-from .lexicon import Lexicon, default_lexicon
+from .lexicon import Lexicon, Phrases, Status, default_lexicon
 from .sketch import sketch
 from .tokens import (
     SENTENCE_ENDS,
+    asks,
     clean,
     code_lines_in,
+    is_mark,
     is_unspaced,
     links_in,
+    loudness,
     numbers_in,
     tokens_of,
 )
 
-VERSION = 1  # of the meaning of the fields; features of another version are made anew
+VERSION = 2  # of the meaning of the fields; features of another version are made anew
 MIN_PACKED_BYTES = 300  # shorter texts do not compress enough to tell
 MIN_CONTENT_CHARS = 3
+MAX_STATUS_WORDS = 24  # a report on work is shorter
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +36,10 @@ class Features:
 
     `words` counts all, `content` are the hashes of those that carry something. `coverage` is the
     share of the text in sentences with a courtesy word, `density` courtesy words over words,
-    `warmth` words of praise and enthusiasm over words, all 0 to 1. `packing` is bytes over
-    compressed bytes, 1 for short texts. `numbers` are pairs of number and slot.
+    `warmth` words of praise and enthusiasm over words, `status` words of work under way over
+    words, `loudness` the share of sentences that end with an exclamation mark, all 0 to 1. A mark
+    is a lone sign such as "###STOP###". `packing` is bytes over compressed bytes, 1 for short
+    texts. `numbers` are pairs of number and slot.
     """
 
     words: int
@@ -41,7 +47,10 @@ class Features:
     coverage: float
     density: float
     warmth: float
+    status: float
+    loudness: float
     asks: bool
+    is_mark: bool
     packing: float
     numbers: tuple[tuple[int, int], ...]
     links: tuple[int, ...]
@@ -58,7 +67,10 @@ class Features:
                 self.coverage,
                 self.density,
                 self.warmth,
+                self.status,
+                self.loudness,
                 int(self.asks),
+                int(self.is_mark),
                 self.packing,
                 *map(pack, (self.content, flat, self.links, self.code, self.sketch)),
             ],
@@ -71,7 +83,8 @@ class Features:
         version, *rest = json.loads(text)
         if version != VERSION:
             return None
-        words, coverage, density, warmth, asks, packing, content, flat, links, code, pairs = rest
+        words, coverage, density, warmth, status, loudness, asks, is_mark, packing, *packed = rest
+        content, flat, links, code, pairs = packed
         numbers = unpack(flat)
         return cls(
             words=words,
@@ -79,7 +92,10 @@ class Features:
             coverage=coverage,
             density=density,
             warmth=warmth,
+            status=status,
+            loudness=loudness,
             asks=bool(asks),
+            is_mark=bool(is_mark),
             packing=packing,
             numbers=tuple(zip(numbers[::2], numbers[1::2], strict=True)),
             links=unpack(links),
@@ -115,7 +131,10 @@ def features(text: str, words: Lexicon | None = None) -> Features:
         coverage=coverage,
         density=density,
         warmth=_share(sum(map(lexicon.warmth.__contains__, spoken)), len(spoken)),
-        asks="?" in text or "？" in text or "؟" in text,
+        status=_status(spoken, lexicon.status),
+        loudness=loudness(text),
+        asks=asks(text, lexicon.tags),
+        is_mark=is_mark(text),
         packing=_packing(text),
         numbers=numbers_in(text),
         links=links_in(text),
@@ -167,11 +186,30 @@ def _share(part: int, whole: int) -> float:
 
 def _courtesy_at(tokens: Sequence[str], at: int, lexicon: Lexicon) -> int:
     """How many words the courtesy that begins at `at` has; 0 when none begins there."""
-    if at + 1 < len(tokens):
-        for rest in lexicon.phrases.get((tokens[at], tokens[at + 1]), ()):
-            if tuple(tokens[at + 2 : at + 2 + len(rest)]) == rest:
-                return 2 + len(rest)
-    return int(tokens[at] in lexicon.courtesy)
+    return _phrase_at(tokens, at, lexicon.phrases) or int(tokens[at] in lexicon.courtesy)
+
+
+def _phrase_at(tokens: Sequence[str], at: int, phrases: Phrases) -> int:
+    """How many words the longest phrase that begins at `at` has; 0 when none begins there."""
+    if at + 1 == len(tokens):
+        return 0
+    third = tokens[at + 2] if at + 2 < len(tokens) else ""
+    for rest in phrases.get((tokens[at], tokens[at + 1]), ()):
+        if not rest:
+            return 2
+        # Most differ in the third word already, which needs no copy of the others.
+        if rest[0] == third and tuple(tokens[at + 2 : at + 2 + len(rest)]) == rest:
+            return 2 + len(rest)
+    return 0
+
+
+def _status(spoken: Sequence[str], status: Status) -> float:
+    """The share of status words, 0 in a long text."""
+    if len(spoken) > MAX_STATUS_WORDS:
+        return 0.0
+    found = sum(map(status.words.__contains__, spoken))
+    found += sum(_phrase_at(spoken, at, status.phrases) for at in range(len(spoken)))
+    return min(1.0, _share(found, len(spoken)))
 
 
 def _packing(text: str) -> float:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import filterfalse
 
-ENTRY_BYTES = 80  # of one number, as measured with CPython 3.11: 67
+ENTRY_BYTES = 90  # of one number in CPython 3.11: 62, and 86 when the table has just grown
 
 
 class Recall:
@@ -32,18 +33,20 @@ class Recall:
         """How many of them, all different, it does not hold."""
         if not numbers:
             return 0
-        # A set asks a dict for each of its own members, not the other way round.
-        return len(set(numbers).difference(self._younger).difference(self._elder))
+        unmet = list(filterfalse(self._younger.__contains__, numbers))
+        if self._elder:
+            return len(unmet) - sum(map(self._elder.__contains__, unmet))
+        return len(unmet)
 
     def meet(self, numbers: Sequence[int]) -> None:
         """Remember numbers that are all different; of too many the last."""
-        if not numbers:
-            return
         if len(numbers) > self._half:
             numbers = numbers[-self._half :]
         if len(self._younger) + len(numbers) > self._half:
             self._elder, self._younger = self._younger, {}
-        self._younger.update(dict.fromkeys(numbers))
+        younger = self._younger
+        for number in numbers:  # twice as fast as to update it with a dict of them
+            younger[number] = None
 
     def generations(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """What it holds, the younger first."""

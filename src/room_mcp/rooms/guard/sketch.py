@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
+from types import MappingProxyType
 from typing import NamedTuple
 from zlib import crc32
 
@@ -38,8 +39,12 @@ class Said(NamedTuple):
     slots: Mapping[int, int]
 
 
+NO_SLOTS: Mapping[int, int] = MappingProxyType({})
+
+
 def said(sketch: tuple[int, ...], numbers: Sequence[tuple[int, int]]) -> Said:
-    return Said(sketch, frozenset(sketch), {slot: number for number, slot in numbers})
+    slots = {slot: number for number, slot in numbers} if numbers else NO_SLOTS
+    return Said(sketch, frozenset(sketch), slots)
 
 
 def likeness(ours: tuple[int, ...], near: Iterable[Said]) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice, pairwise
 from zlib import crc32
 
@@ -20,6 +20,7 @@ MAX_PLAIN_DIGITS = 9  # of a number that is kept as it is
 HASHED = 1 << 31  # values from here on are hashes
 MAX_CODE_LINES = 512
 MAX_LINK_CHARS = 300
+MAX_TAGS = 16  # of more question marks one is a question
 NFC_PIECE_CHARS = 512  # marks are sorted in quadratic time; a piece bounds it to 2 ms in all
 
 SENTENCE_ENDS = frozenset(".!?…。！？؟।\n")
@@ -37,13 +38,23 @@ _UNSPACED = re.compile(
 )
 
 _NUMBER = re.compile(r"[#$€£]?\d+(?:[.,:]\d+)*%?|[A-Z]{1,6}-?\d+")
+_ID_HEAD = re.compile(r"(?<![^\W_])[a-z]{1,6}$")  # what stands before the 4 of e4
 _LETTERS = re.compile(r"[^\W\d_]+")
 _DIGITS = re.compile(r"\d+")
+_ID_CHARS = 7  # how far before a number its id begins
 _SLOT_CHARS = 24  # how far before a number its word is looked for
 
 _LINK_RUN = re.compile(r"[A-Za-z0-9_.~@%+=&?#/:\\-]{4,300}")
 _FILE_NAME = re.compile(r"[\w-]{1,64}(?:\.[\w-]{1,64}){0,8}\.[a-z][a-z0-9]{0,7}")
 _HEX = re.compile(r"(?=[0-9a-f]*[a-f])(?=[0-9a-f]*\d)[0-9a-f]{7,40}")
+_TAG = re.compile(r"[,;–—-] ?([\w'-]{1,12}(?: [\w'-]{1,12}){0,3}) ?\?")
+_LOUD_ENDS = re.compile("[!！]+")
+_CALM_ENDS = re.compile("[.?…。？؟।]+")
+_MAX_MARK_CHARS = 40
+_MARK = re.compile(
+    r"[#<\[*_|/-]+ ?[A-Z]{2,}(?:[ _-][A-Z]{2,}){0,4} ?[#>\]*_|/-]*|TERMINATE|STOP|END"
+)
+
 _EDGES = ".,:;?!#=&-~%+"
 
 _CODE_SIGNS = re.compile(r"[{}\[\]()=<>;$|&\\/+_]")
@@ -106,6 +117,27 @@ def is_unspaced(word: str) -> bool:
     return not word.isascii() and _UNSPACED.match(word) is not None
 
 
+def asks(text: str, tags: Collection[str]) -> bool:
+    """Whether there is a question in it that is more than a tag, such as ", isn't it?"."""
+    marks = text.count("?") + text.count("？") + text.count("؟")
+    if not marks or marks > MAX_TAGS:
+        return marks > 0
+    return marks > sum(
+        all(word in tags for word in tag.split()) for tag in _TAG.findall(text.lower())
+    )
+
+
+def loudness(text: str) -> float:
+    """The share of sentences that end with an exclamation mark, 0 to 1."""
+    loud = len(_LOUD_ENDS.findall(text))
+    return round(loud / (loud + len(_CALM_ENDS.findall(text))), 3) if loud else 0.0
+
+
+def is_mark(text: str) -> bool:
+    """Whether it is a lone sign to a program, such as "###STOP###", "<END>" or "TERMINATE"."""
+    return len(text) <= _MAX_MARK_CHARS and _MARK.fullmatch(text) is not None
+
+
 def numbers_in(text: str) -> tuple[tuple[int, int], ...]:
     """(value of the number, hash of its slot) of the first MAX_NUMBERS, each value once.
 
@@ -114,13 +146,20 @@ def numbers_in(text: str) -> tuple[tuple[int, int], ...]:
     list's own "1." or "2)" at the start of a line is no number.
     """
     found: dict[int, int] = {}
+    filled: dict[str, int] = {}
     for match in islice(_NUMBER.finditer(text), MAX_NUMBERS):
         number, start = match[0], match.start()
         if len(number) <= 2 and _is_list_mark(text, start, match.end()):
             continue
+        if start and "a" <= text[start - 1] <= "z":
+            head = _ID_HEAD.search(text, max(0, start - _ID_CHARS), start)
+            if head:
+                number, start = head[0] + number, head.start()
         before = _LETTERS.findall(text[max(0, start - _SLOT_CHARS) : start])
         slot = f"{before[-1].lower() if before else ''} {_DIGITS.sub('#', number)}"
-        found.setdefault(_value(number), crc32(slot.encode()))
+        # "turn 3/40" fills the slot twice, and only the first of them counts up.
+        filled[slot] = filled.get(slot, 0) + 1
+        found.setdefault(_value(number), crc32(f"{slot} {filled[slot]}".encode()))
     return tuple(found.items())
 
 
