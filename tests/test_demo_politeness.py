@@ -79,14 +79,14 @@ def test_the_guard_of_an_open_room_notices_then_wakes_nobody_then_refuses(rounds
     assert guarded.index("fall silent here") < guarded.index("(refused: hushed)")
     assert guarded.count("(refused: hushed)") == 6
     assert "no new number, file, link or question (courtesy 1.0). You were told" in guarded
-    assert "notice at #6, quiet at #8, hushed at #11" in guarded
+    assert "notice at #7, quiet at #9, hushed at #12" in guarded
 
 
 def test_a_verdict_ends_the_room_in_which_courtesies_are_refused(rounds: list[str]):
     guarded = rounds[2]
 
-    assert guarded.index("(refused: hushed)") < guarded.index("#11 ben [review_complete]")
-    assert "#12 room [room.closed]: approved by ben" in guarded
+    assert guarded.index("(refused: hushed)") < guarded.index("#12 ben [review_complete]")
+    assert "#13 room [room.closed]: approved by ben" in guarded
     assert guarded.count("(refused: room_closed)") == 1
 
 
@@ -96,7 +96,7 @@ def test_the_table_says_how_many_messages_were_stored_and_what_ended_each_room(r
     assert rows == [
         ["no-rules", "20", "18", "this", "demo"],
         ["code-review", "10", "5", "ben,", "#9"],
-        ["open", "12", "8", "ben,", "#11"],
+        ["open", "13", "9", "ben,", "#12"],
     ]
 
 

@@ -216,13 +216,26 @@ class RoomsClient:
     # ---- members ----------------------------------------------------------------------------
 
     async def join(
-        self, room_id: str, name: str, *, role: str = "", key: str = "", protect: bool = False
+        self,
+        room_id: str,
+        name: str,
+        *,
+        role: str = "",
+        key: str = "",
+        protect: bool = False,
+        human: bool = False,
     ) -> wire.Joined:
         """Become a member, or come back as one with the key of an earlier join.
 
         Without `role`, a room with roles gives the first that lacks somebody.
         """
-        body = wire.Join(agent_name=name, agent_key=key or None, role=role or None, protect=protect)
+        body = wire.Join(
+            agent_name=name,
+            agent_key=key or None,
+            role=role or None,
+            sender_type="human" if human else None,
+            protect=protect,
+        )
         return await self._either(
             lambda: self._call("POST", f"/agent/rooms/{room_id}/join", wire.Joined, body=body),
             lambda origin: origin.join(room_id, name),

@@ -88,6 +88,9 @@ class Join(Request):
         max_length=64,
         description="The role to take; by default the first that lacks somebody.",
     )
+    sender_type: SenderType | None = Field(
+        default=None, description="Taken from a claim alone, everybody is an agent."
+    )
     protect: bool = Field(
         default=False, description="From now on only the holder of the key may use the name."
     )

@@ -246,3 +246,32 @@ async def test_open_questions_and_work_are_shown_until_they_are_answered(desk: D
 
     assert (accepted[0]["of"], accepted[0]["acceptedBy"]) == (["bob"], "bob")
     assert (await info(desk, id))["expected"] == []
+
+
+async def test_erased_texts_do_not_come_back_with_the_verdict(desk: Desk):
+    made = await desk.room(template="code-review")
+    id = made["roomId"]
+    for name in ("ann", "rex", "eve"):
+        await desk.join(id, name)
+    await desk.say(id, "rex", {**VERDICT, "verdict": "rejected", "summary": "a secret"})
+    await desk.http.delete(f"/api/rooms/{id}/messages", headers={"Room-Key": made["ownerKey"]})
+    await desk.say(id, "eve", VERDICT)
+
+    assert (await info(desk, id))["outcome"] == "rejected"
+    assert "a secret" not in (await desk.http.get(f"/agent/rooms/{id}/export")).text
+    assert "a secret" not in (await desk.http.get(f"/agent/rooms/{id}/info")).text
+
+
+async def test_many_costly_schemas_are_refused_together(desk: Desk):
+    doubled = {"a0": {"type": "object"}}
+    for at in range(1, 12):
+        ref = {"$ref": f"#/$defs/a{at - 1}"}
+        doubled[f"a{at}"] = {"allOf": [ref, ref]}
+    costly = {"$defs": doubled, "$ref": "#/$defs/a11"}
+    types = {f"t{at}": {"body": costly | {"title": str(at)}, "example": {}} for at in range(60)}
+    told = must_be_problem(
+        await desk.http.post("/agent/rooms", json={"name": "r", "contract": {"types": types}})
+    )
+
+    assert told["code"] == "malformed"
+    assert "too" in told["detail"]

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import anyio
 import pytest
-from rest_desk import Desk, a_desk, must_be_problem
+from rest_desk import Desk, a_desk, exchange, must_be_problem
 
 pytestmark = pytest.mark.anyio
 
+NDJSON = {"Accept": "application/x-ndjson"}
 POLITE = "Perfect. Whenever you are ready!"
 
 
@@ -80,6 +81,46 @@ async def test_a_wait_ends_when_the_room_runs_out_of_time(desk: Desk):
         page = await desk.read(id, after=0, wait=50)
 
     assert (page["closed"], page["outcome"]) == (True, "expired")
+
+
+async def test_a_stream_ends_when_the_room_runs_out_of_time(desk: Desk):
+    id = (await desk.room(budget={"lifetime_s": 1}))["roomId"]
+    with anyio.fail_after(10):
+        async with exchange(desk.app, "GET", f"/agent/rooms/{id}/stream", headers=NDJSON) as stream:
+            await stream.until("room.closed")
+
+    assert stream.lines[-1]["content"]["reason"] == "lifetime"
+
+
+async def test_a_room_whose_time_is_over_is_not_opened_again_by_its_name(tmp_path: Path):
+    clock = Clock()
+    async with a_desk(tmp_path, clock=clock) as desk:
+        old = await desk.room(budget={"idle_s": 60})
+        clock.move(60)
+        new = await desk.room(reuse=True)
+
+    assert new["created"]
+    assert new["roomId"] != old["roomId"]
+
+
+async def test_a_list_of_open_rooms_holds_none_whose_time_is_over(tmp_path: Path):
+    clock = Clock()
+    async with a_desk(tmp_path, clock=clock) as desk:
+        await desk.room(budget={"idle_s": 60})
+        clock.move(60)
+        listed = (await desk.http.get("/agent/rooms", params={"closed": "0"})).json()
+
+    assert listed["rooms"] == []
+
+
+async def test_whose_messages_all_come_in_one_batch_is_not_refused_for_looping(desk: Desk):
+    id = (await desk.room())["roomId"]
+    posts = [{"sender": name, "content": POLITE} for name in ("ann", "bob") * 10]
+    done = await desk.http.post(f"/agent/rooms/{id}/messages/batch", json={"messages": posts})
+    later = must_be_problem(await desk.post(id, "ann", POLITE))
+
+    assert {one["status"] for one in done.json()["results"]} == {201}
+    assert later["code"] == "hushed"
 
 
 async def test_a_politeness_loop_is_noticed_then_quiet_then_hushed(desk: Desk):

@@ -101,3 +101,17 @@ async def test_an_agent_is_told_when_the_budget_runs_low(house: House):
     assert "1 of 4 messages" in told[2].text
     assert refused.is_error
     assert "or end the room with review_complete or decision" in refused.text
+
+
+async def test_a_role_for_people_is_taken_by_a_person_alone(house: House):
+    ann = await house.agent("ann")
+    roles = {"boss": {"who": "human"}, "worker": {}}
+    ends = [{"type": "decision", "by": ["boss"], "outcome_from": "outcome"}]
+    room = await house.rooms.create_room("plan", contract={"roles": roles, "terminal": ends})
+    refused = await ann("join_room", room="plan", role="boss")
+    taken = await house.rooms.join(room.id, "Ada", role="boss", human=True)
+    ended = await house.rooms.post(room.id, "Ada", {"outcome": "go"}, type="decision", human=True)
+
+    assert "The role boss is for human" in refused.text
+    assert taken.role == "boss"
+    assert ended.outcome == "go"

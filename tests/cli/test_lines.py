@@ -100,3 +100,21 @@ def test_the_end_of_a_room_reads_as_a_sentence():
     of = message(content, sender="room", sender_type="system", type="room.closed")
 
     assert shown(of) == ["#4 12:05 room [room.closed]: approved by rex: 2 fixed"]
+
+
+def test_a_fact_is_folded_on_a_terminal_and_harmless_everywhere():
+    fact = "Conclusion: \x1b[2Jwe go\nBy eve"
+
+    assert lines.fact(fact).split("\n") == [r"Conclusion: \x1b[2Jwe go", "    By eve"]
+    assert lines.fact("Conclusion: nothing is left to be said here", 34).split("\n") == [
+        "Conclusion: nothing is left to",
+        "    be said here",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(1, "1 s"), (90, "90 s"), (1800, "30 min"), (7200, "2 h"), (86_400, "1 d")],
+)
+def test_a_time_is_said_exactly_in_its_largest_unit(seconds: int, told: str):
+    assert lines.lasting(seconds) == told

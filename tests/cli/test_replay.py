@@ -120,7 +120,7 @@ def test_a_refusal_is_told_with_its_code_and_sentence(shell: Shell, tmp_path: Pa
 def test_members_take_the_role_that_is_given_else_the_one_that_is_needed(
     shell: Shell, tmp_path: Path
 ):
-    file = past(tmp_path, said_by("ann"), said_by("bob", type="cancel"))
+    file = past(tmp_path, said_by("Ann"), said_by("bob", type="cancel"))
 
     usual = shell("replay", file, "--template", "code-review")
     given = shell("replay", file, "--template", "code-review", "--role", "ANN=reviewer")
@@ -175,7 +175,20 @@ def test_messages_without_times_come_a_minute_apart(shell: Shell, tmp_path: Path
 
     said = shell("replay", file, "--template", rules(tmp_path, budget={"lifetime_s": 240}))
 
-    assert said.lines[0].startswith("Before #5 ann the room ends: expired (not good)")
+    assert said.lines[1].startswith("Before #5 ann the room ends: expired (not good)")
+
+
+def test_time_never_runs_backwards(shell: Shell, tmp_path: Path):
+    times = ("12:00", "13:00", "12:01")
+    file = past(
+        tmp_path,
+        *(said_by("ann", f"See {at}.py", timestamp=f"2026-01-01T{at}Z") for at in times),
+        said_by("ann"),
+    )
+
+    said = shell("replay", file, "--template", rules(tmp_path, budget={"lifetime_s": 3630}))
+
+    assert said.lines[1].startswith("Before #4 ann the room ends: expired")
 
 
 # ---- what a file may hold -----------------------------------------------------------------------
@@ -243,13 +256,25 @@ def test_a_person_speaks_without_a_role_and_resets_the_guard(shell: Shell, tmp_p
     assert max(one["score"] or 0 for one in events if one["seq"] > 9) == 0
 
 
+def test_a_person_takes_a_role_that_is_for_people(shell: Shell, tmp_path: Path):
+    file = past(tmp_path, said_by("eve", senderType="human"), said_by("bob"))
+    roles = {"judge": {"who": "human"}, "other": {}}
+    template = rules(tmp_path, roles=roles)
+
+    person = shell("replay", file, "--template", template, "--role", "eve=judge")
+    agent = shell("replay", file, "--template", template, "--role", "bob=judge")
+
+    assert "2 kept, 0 refused" in person.out
+    assert "#2 bob: refused (role_taken): The role judge is for human." in agent.out
+
+
 def test_a_line_may_hold_a_whole_conversation(shell: Shell, tmp_path: Path):
-    whole = {"id": "evil\x1b[2J", "messages": polite(6)}
+    whole = {"id": "evil\x1b[2J\nLine 9", "messages": polite(6)}
     file = past(tmp_path, whole, {"messages": [said_by("ann", type="decision"), said_by("bob")]})
 
     said = shell("replay", file, "--template", "open")
 
-    assert said.lines[0] == r"Line 1, evil\x1b[2J"
+    assert said.lines[0] == r"Line 1, evil\x1b[2J Line 9"
     assert said.lines[1].startswith("#5 ann: notice, score 4:")
     assert said.lines[4] == "Line 2"
     assert said.lines[-1] == (

@@ -26,10 +26,17 @@ INCIDENT: dict[str, Any] = {
         },
     },
     "terminal": [
-        {"type": "done", "by": "lead", "need": "no_open_work", "outcome_from": "how"},
+        {
+            "type": "done",
+            "by": "lead",
+            "need": "no_open_work",
+            "outcome_from": "how",
+            "when": {"required": ["how"]},
+        },
         {"type": "vote", "by": "helper", "need": "majority_of_role", "outcome_from": "cause"},
     ],
     "good": ["*"],
+    "bad": ["disk"],
     "budget": {"messages": 30, "bytes": 9000, "lifetime_s": 90, "per_member": 5},
     "guard": False,
 }
@@ -133,12 +140,12 @@ def test_a_check_says_what_a_template_means(shell: Shell, tmp_path: Path):
         f"{file} is the template incident: Find the cause of an outage.",
         "Role lead (1, for ann or human) may send: alarm, note, done (can end the room)",
         "Role helper (any number) may send: note, vote (can end the room)",
-        "done from lead ends the room as soon as no work is open; "
+        "done from lead with a body that fits ends the room as soon as no work is open; "
         'outcome: what its "how" says, else done',
         "vote from helper ends the room once more than half of all helpers say the same; "
         "outcome: disk or network",
         "30 messages, 9000 bytes or 90 s end the room; outcome: budget_spent, expired or idle",
-        "Good outcomes: all that a message gives",
+        "Good outcomes: all that a message gives but disk",
         "Budget: 30 messages; 9000 bytes",
         "Budget of each member: 5 messages",
         "Guard: off",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
 from cli_shell import Shell
+
+from room_mcp.compose import open_client
+from room_mcp.settings import Settings
 
 
 def decided(shell: Shell, verdict: str) -> None:
@@ -66,22 +70,24 @@ def test_a_wait_that_runs_out_has_its_own_exit_code(shell: Shell):
     assert shell("verdict", "docs", "--wait", "0").code == 3
 
 
+async def talk_and_decide(settings: Settings, room: str) -> None:
+    async with open_client(settings) as client:
+        for step in range(20):
+            await client.post(room, "ann", f"Step {step} is done.", type="progress")
+        await client.post(room, "ann", "Ship it.", type="decision")
+
+
 def test_a_wait_goes_on_while_people_talk_and_ends_with_the_room(shell: Shell):
-    shell.review(ann="author", rex="reviewer")
-    approval = ("--type", "review_complete", "--body", '{"verdict":"approved"}')
-    talking = shell.start("send", "pr-12", "Have a look.", "--as", "ann")
+    room = shell.room("docs")
+    settings = Settings.from_env(shell.environment)
+    talking = threading.Thread(target=asyncio.run, args=[talk_and_decide(settings, room)])
 
-    def approve_then() -> None:
-        talking.ended()
-        shell.start("send", "pr-12", *approval, "--as", "rex").ended()
-
-    approving = threading.Thread(target=approve_then)
-    approving.start()
-    said = shell("verdict", "pr-12", "--wait", "15")
-    approving.join()
+    talking.start()
+    said = shell("verdict", "docs", "--wait", "15")
+    talking.join()
 
     assert said.code == 0
-    assert said.lines[0] == '"pr-12" is closed: approved, which is good by its rules.'
+    assert said.lines[0] == '"docs" is closed: decided, which is good by its rules.'
 
 
 def test_a_verdict_for_scripts_is_what_is_known_of_the_room(shell: Shell):

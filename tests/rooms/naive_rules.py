@@ -42,8 +42,7 @@ class Naive:
 
     def too_much(self, draft: Draft, name: str, role: str | None) -> list[str]:
         """The limits that this message of an agent would exceed."""
-        ends = any(one["type"] == draft.type and _is_by(one, role) for one in self.rules)
-        more, more_bytes = self._reserve if ends else (0, 0)
+        more, more_bytes = self._reserve if self.may_end(draft, role) else (0, 0)
         new = Said(name, draft.type, draft.size_bytes)
         found: list[str] = []
         for whose, limits, before in self._accounts(name):
@@ -57,24 +56,31 @@ class Naive:
                 found.append(f"{whose} type")
         return found
 
-    def was_last(self, name: str) -> bool:
-        """Whether the newest message was the last of its type, for the room or this member."""
+    def is_type_short(self, name: str) -> bool:
+        """Whether at least three quarters of the newest message's type are said."""
         type = self.said[-1].type
         return any(
-            sum(one.type == type for one in said) >= limits.get("per_type", {}).get(type, NO_LIMIT)
+            sum(one.type == type for one in said)
+            >= 0.75 * limits.get("per_type", {}).get(type, NO_LIMIT)
             for _, limits, said in self._accounts(name)
         )
 
-    def percent(self, name: str) -> float:
-        """How much of the budget that is shortest for this member is spent."""
+    def percent(self, name: str, age_s: float) -> float:
+        """How much of the budget that is shortest for this member is spent, or of the time."""
         return 100 * max(
+            age_s / _limit(self.document["budget"], "lifetime_s"),
+            *self._shares(name),
+        )
+
+    def _shares(self, name: str) -> list[float]:
+        return [
             share
             for _, limits, said in self._accounts(name)
             for share in (
                 len(said) / _limit(limits, "messages"),
                 _bytes_of(said) / _limit(limits, "bytes"),
             )
-        )
+        ]
 
     @property
     def is_spent(self) -> bool:
@@ -101,14 +107,20 @@ class Naive:
     @property
     def unheld_types(self) -> set[str]:
         """Those that the document itself puts beyond the guard's reach."""
-        with_body = {name for name, one in self._types.items() if "body" in one}
-        return self.exempt_types | with_body | {one["type"] for one in self.rules}
+        return self.exempt_types | {name for name, one in self._types.items() if "body" in one}
 
     @property
     def _types(self) -> dict[str, Any]:
         return self.document.get("types", {})
 
     # ---- the end ----------------------------------------------------------------------------
+
+    def may_end(self, draft: Draft, role: str | None) -> bool:
+        """Whether the message meets a rule of this role."""
+        return any(
+            one["type"] == draft.type and _is_by(one, role) and _is_met(one, draft.content)
+            for one in self.rules
+        )
 
     def vote(self, draft: Draft, name: str, role: str | None) -> None:
         """Note down what this message says to each rule that it meets."""

@@ -119,6 +119,16 @@ def test_a_room_whose_budget_is_spent_closes_after_ten_minutes(seconds: int):
     assert (talk.outcome, talk.reason) == ("budget_spent", "budget")
 
 
+def test_nothing_that_is_said_in_the_reserve_makes_it_last_longer():
+    talk = limited("ann", "bob", terminal=[ALL], messages=1)
+    talk.say("ann")
+    talk.say("ann", "decision", at=300)
+    talk.say("ada", at=400, human=True)
+
+    assert talk.expire(at=RESERVE_S - 1).messages == ()
+    assert talk.expire(at=RESERVE_S).room.closing
+
+
 def test_only_what_ends_the_room_for_this_role_is_taken_from_the_reserve():
     document = {
         "roles": {"author": {}, "reviewer": {}},
@@ -133,19 +143,19 @@ def test_only_what_ends_the_room_for_this_role_is_taken_from_the_reserve():
     assert talk.say("rex", "verdict").room.closing
 
 
-def test_a_message_that_could_end_the_room_and_does_not_costs_from_the_reserve():
+def test_a_message_of_a_terminal_type_that_ends_nothing_gets_none_of_the_reserve():
     document = {
-        "terminal": [{"type": "report", "when": {"required": ["final"]}}],
+        "terminal": [{"type": "report", "when": {"type": "object", "required": ["final"]}}],
         "budget": {"messages": 1},
         "guard": False,
     }
     talk = Talk(document, ann=None)
     fill(talk, "ann", 1)
-    talk.say("ann", "report", {})
-    before = talk.reason
-    talk.say("ann", "report", {})
+    with pytest.raises(BudgetSpent):
+        talk.say("ann", "report", {"draft": 1})
+    talk.say("ann", "report", {"final": 1})
 
-    assert (before, talk.reason) == ("", "budget")
+    assert talk.reason == "terminal"
 
 
 # ---- bytes --------------------------------------------------------------------------------------
@@ -297,7 +307,7 @@ def test_the_last_of_a_scarce_type_is_told_so(budget: Any, whose: str):
     steps = fill(limited(**budget), "ann", 2, "ack")
 
     assert told(steps) == [2]
-    assert steps[1].notices == (f"Budget: that was the last ack of the 2 that {whose} has.",)
+    assert steps[1].notices == (f"Budget: {whose} has 0 of 2 messages of type ack left.",)
 
 
 def test_a_type_that_is_not_to_be_said_has_none():
@@ -390,7 +400,7 @@ def test_a_person_without_a_role_speaks_in_a_room_that_is_nearly_spent():
     talk = Talk(document, ann="author")
     fill(talk, "ann", 3)
 
-    assert talk.say("ada", human=True).messages
+    assert talk.say("ada", human=True).notices == ()
 
 
 def test_what_the_room_says_costs_nothing():
@@ -499,16 +509,26 @@ def test_an_ended_room_has_no_deadline():
 
 
 def test_reopening_gives_a_fresh_budget():
-    talk = limited(messages=4, per_member={"per_type": {"note": 3}}, lifetime_s=60)
+    talk = limited(messages=4, lifetime_s=60)
     fill(talk, "ann", 3)
-    talk.say("ann", "decision", at=50)
+    talk.say("ann", "decision", at=30)
     talk.reopen(at=500)
     steps = [talk.say("ann", at=501) for _ in range(3)]
 
     assert told(steps) == [3]
-    assert talk.room.deadline
     assert talk.expire(at=559).messages == ()
     assert talk.expire(at=560).room.closing
+
+
+def test_reopening_gives_every_member_a_fresh_budget():
+    talk = limited(per_member={"messages": 2, "per_type": {"ack": 1}})
+    fill(talk, "ann", 1, "ack")
+    fill(talk, "ann", 1)
+    talk.say("ann", "decision")
+    talk.reopen()
+
+    assert talk.say("ann", "ack").messages
+    assert talk.say("ann").messages
 
 
 def test_reopening_leaves_the_reserve():
@@ -553,3 +573,23 @@ def test_other_rules_of_the_guard_leave_the_budget_alone():
 
     assert talk.say("bob").notices
     assert talk.member("ann").told_percent == 75
+
+
+# ---- types and time are told of, too ------------------------------------------------------------
+
+
+def test_a_sender_is_told_when_most_messages_of_a_type_are_spent():
+    talk = Talk({"budget": {"per_member": {"per_type": {"note": 8}}}, "guard": False}, ann=None)
+    told = [talk.say("ann", "note", f"fact {n}").notices for n in range(8)]
+
+    assert [at + 1 for at, notices in enumerate(told) if notices] == [6, 8]
+    assert told[5] == ("Budget: ann has 2 of 8 messages of type note left.",)
+
+
+def test_a_sender_is_told_when_most_of_the_time_is_over():
+    talk = Talk({"budget": {"lifetime_s": 100}, "guard": False}, ann=None)
+    early = talk.say("ann", "note", "fact 1", at=74).notices
+    late = talk.say("ann", "note", "fact 2", at=76).notices
+
+    assert early == ()
+    assert "the room has 24 of 100 seconds left" in late[0]

@@ -352,6 +352,13 @@ def test_a_type_that_ends_the_room_needs_no_declaration():
     assert it.roles["a"].may == ("done",)
 
 
+def test_an_example_that_is_given_is_kept():
+    body = {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}
+    it = contract_from(typed(body=body, example={"n": 7, "why": "seen"}))
+
+    assert it.types["report"].example == {"n": 7, "why": "seen"}
+
+
 def test_an_example_is_made_where_none_is_given():
     body = {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}
 

@@ -350,6 +350,7 @@ class AnyContract(RuleBasedStateMachine):
             assert refused.facts["score"] >= LOW["hush"]
             assert self.naive.document["guard"].get("on_stall", "hush") == "hush"
             assert draft.type not in {*NEVER_SCORED, "result", *self.naive.unheld_types}
+            assert not self.naive.may_end(draft, member.role)
             heard = [one.content for one in self.talk.messages]
             assert "parser.py" not in str(draft.content) or draft.content in heard
 
@@ -365,14 +366,14 @@ class AnyContract(RuleBasedStateMachine):
 
     def must_tell_by_the_rules(self, draft: Draft, step: Step) -> None:
         member = step.room.must_be_member(draft.sender)
-        last = [one for one in step.notices if one.startswith("Budget: that was the last")]
-        shares = [one for one in step.notices if one.startswith("Budget:") and one not in last]
+        of_type = [one for one in step.notices if " of type " in one]
+        shares = [one for one in step.notices if one.startswith("Budget:") and one not in of_type]
         by_guard = [one for one in step.notices if not one.startswith("Budget:")]
         if draft.sender_type == "human" or step.room.closing:
             assert step.notices == ()
             return
-        assert bool(last) == self.naive.was_last(member.name)
-        assert not shares or self.naive.percent(member.name) >= 75
+        assert not of_type or self.naive.is_type_short(member.name)
+        assert not shares or self.naive.percent(member.name, self.now - self.began) >= 75
         assert not by_guard or member.standing.score >= LOW["notice"]
         assert not by_guard or draft.type not in {*NEVER_SCORED, *self.naive.exempt_types}
 

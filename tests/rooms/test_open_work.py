@@ -102,11 +102,14 @@ def test_progress_settles_nothing():
 
 def test_a_result_without_number_is_of_the_work_that_was_accepted():
     talk = room()
-    talk.say("ann", "request")
+    talk.say("ann", "request", to=["bob"])
+    talk.say("ann", "request", to=["bob"])
     talk.say("ann", "request")
     talk.say("bob", "accept", reply_to=1)
 
-    assert talk.say("bob", "result").messages[0].reply_to == 1
+    results = [talk.say("bob", "result").messages[0].reply_to for _ in range(3)]
+
+    assert results == [1, 2, 3]
 
 
 def test_an_asker_takes_his_work_back():
@@ -172,6 +175,41 @@ def test_who_accepted_and_refuses_gives_it_back():
 
     assert talk.owes("cid") == [1]
     assert talk.say("cid", "accept").messages[0].reply_to == 1
+
+
+def test_work_that_one_refuses_is_open_to_the_others_until_all_have_refused():
+    talk = room()
+    talk.say("ann", "request")
+    talk.say("bob", "refuse")
+    before = (talk.owes("bob"), talk.owes("cid"))
+    talk.say("cid", "refuse")
+
+    assert (before, talk.open_work) == (([], [1]), [])
+
+
+def test_work_is_settled_when_all_whose_role_can_do_it_have_refused():
+    boss, worker = {"may": ["request"]}, {"may": ["result", "refuse"]}
+    talk = Talk(
+        {"roles": {"boss": boss, "worker": worker}, "guard": False},
+        cho="boss",
+        eva="boss",
+        ann="worker",
+    )
+    talk.say("cho", "request")
+    talk.say("ann", "refuse")
+
+    assert talk.open_work == []
+
+
+def test_a_refusal_of_work_that_somebody_else_has_changes_nothing_for_him():
+    talk = room("ann", "bob", "cid", "dan")
+    talk.say("ann", "request")
+    talk.say("bob", "accept")
+    talk.say("cid", "refuse", reply_to=1)
+    with pytest.raises(WorkTaken):
+        talk.say("dan", "accept", reply_to=1)
+
+    assert talk.say("bob", "result").messages[0].reply_to == 1
 
 
 def test_an_asker_does_not_accept_his_own_work():
@@ -245,6 +283,12 @@ def test_what_answers_a_type_wakes_its_asker_unless_it_wakes_nobody():
     passed = talk.say("cid", "pass_on", reply_to=1).messages[0]
 
     assert (reviewed.wakes, passed.wakes) == (("ann",), ())
+
+
+def test_what_would_answer_wakes_all_when_nothing_is_asked():
+    talk = Talk(REVIEW, ann=None, bob=None, cid=None)
+
+    assert talk.say("bob", "revise").messages[0].wakes == ("ann", "cid")
 
 
 def test_an_answer_that_names_no_number_answers_all_of_its_kind():

@@ -38,6 +38,12 @@ def test_who_names_no_role_gets_the_first_that_lacks_somebody_then_the_first_wit
     assert taken == ["author", "reviewer", "reviewer", "reviewer", "reader", "reader"]
 
 
+def test_a_role_that_lacks_somebody_comes_before_one_that_stands_first():
+    talk = Talk({"roles": {"reader": {}, "author": {"min": 1}, "guest": {}}})
+
+    assert [talk.join(name) for name in ("ann", "bob", "cid")] == ["author", "reader", "reader"]
+
+
 def test_a_role_that_lacks_nobody_waits_until_every_other_has_enough():
     talk = Talk(REVIEW, rex="reviewer")
 

@@ -153,14 +153,20 @@ def test_the_first_rule_that_is_met_ends_the_room():
 
 # ---- when ---------------------------------------------------------------------------------------
 
-FINAL = {"type": "object", "properties": {"final": {"const": True}}, "required": ["final"]}
+FINAL = {
+    "type": "object",
+    "properties": {"final": {"const": True}},
+    "required": ["final"],
+    "additionalProperties": False,
+}
 
 
 @pytest.mark.parametrize(
     ("content", "outcome"),
     [
         ({"final": True}, "report"),
-        ({"type": "report", "final": True}, "report"),
+        ({"type": "report", "text": "It is over.", "final": True}, "report"),
+        ({"more": 1, "final": True}, ""),
         ({"final": False}, ""),
         ({}, ""),
         ("final", ""),
@@ -241,6 +247,15 @@ def test_of_different_verdicts_the_first_in_order_is_the_outcome(
 
     assert talk.room.closing
     assert (talk.outcome, talk.room.closing.by) == (outcome, by)
+
+
+def test_the_order_of_outcomes_is_read_like_the_verdicts_whatever_their_case():
+    document = {**rules("all_of_role"), "outcome_order": ["Rejected", "Approved"]}
+    talk = Talk(document, rex="reviewer", kim="reviewer")
+    verdict(talk, "rex", "rejected")
+    verdict(talk, "kim", "approved")
+
+    assert talk.outcome == "rejected"
 
 
 def test_of_equal_verdicts_the_last_one_speaks_for_them():

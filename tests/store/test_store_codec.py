@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta, timezone
 
 from hypothesis import given
@@ -110,3 +111,12 @@ def test_every_field_of_a_room_is_kept():
 def test_times_keep_their_microseconds(at: datetime):
     assert moment(micros(at)) == at
     assert micros(at.astimezone(timezone(timedelta(hours=5)))) == micros(at)
+
+
+def test_open_work_of_an_earlier_version_is_still_for_anybody():
+    now = Room("id", "r", datetime(2026, 1, 1, tzinfo=UTC))
+    kept = {**json.loads(state_from(now)), "expectations": [[3, "request", "ann", []]]}
+
+    (work,) = room_from("id", json.dumps(kept), None).expectations
+
+    assert (work.for_anybody, work.answers) == (True, ("result",))

@@ -129,6 +129,37 @@ async def test_a_guard_that_fails_holds_nothing_back(
     assert "guard" in caplog.text
 
 
+async def test_a_guard_that_cannot_remember_holds_nothing_back(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    id = await a_talk(store)
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise RuntimeError("the guard is broken")
+
+    monkeypatch.setattr("room_mcp.rooms.guard.Memory.take", fails)
+    await scores(store, id, [POLITE] * 3)
+    monkeypatch.undo()
+
+    assert await scores(store, id, [POLITE]) == [0.0]
+    assert "remember" in caplog.text
+
+
+async def test_a_snapshot_that_cannot_be_made_holds_nothing_back(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    id = await a_talk(store)
+
+    def fails(*_: Any) -> None:
+        raise RuntimeError("the guard is broken")
+
+    monkeypatch.setattr("room_mcp.rooms.guard.Memory.snapshot", fails)
+    words = [f"thing{n} costs {n}7 euro in shop{n}" for n in range(SNAPSHOT_MESSAGES + 2)]
+    await store.act_all(id, [Act(speaks(word)) for word in words])
+
+    assert len(await scores(store, id, ["one more, 3 euro"])) == 1
+
+
 def test_the_memories_of_many_rooms_stay_within_their_bound():
     memories = Memories(max_bytes=20_000)
     for number in range(50):

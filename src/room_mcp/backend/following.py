@@ -112,6 +112,7 @@ class Follower:
         async with self._store.watch([room_id]) as watch:
 
             async def ready() -> Page | None:
+                await self._store.room(room_id)  # closes it when its time is over
                 page = await self._store.read(room_id, after=cursor, limit=STREAM_PAGE)
                 return page if page.messages else None
 

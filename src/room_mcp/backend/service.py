@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
+
+import anyio.lowlevel
+from anyio import to_thread
 
 from room_mcp import wire
 from room_mcp.rooms import (
@@ -28,6 +32,7 @@ from room_mcp.rooms import (
     template,
 )
 from room_mcp.rooms.refusals import ContractChanged
+from room_mcp.rooms.schemas import MAX_STEPS, together
 from room_mcp.settings import Settings
 from room_mcp.store.interface import Act, Done, IdempotencyKey, Reading, Store
 
@@ -44,6 +49,7 @@ from .waiting import Waits
 
 JOIN_MESSAGES = 20  # the newest ones that a joiner is shown
 DEFAULT_TEMPLATE = "open"
+MAX_BATCH_STEPS = 5 * MAX_STEPS  # of all schemas that a batch is held against
 MAX_CHECKS = 3  # of one draft, when the contract changes in between
 OWNER_NAME = "owner"  # who speaks through the owner's calls when no sender is named
 
@@ -76,7 +82,7 @@ class RoomService:
 
     async def create(self, new: wire.NewRoom) -> wire.RoomCreated:
         """Open a room; with `reuse`, answer with the open listed room of that name instead."""
-        contract = self._contract(new)
+        contract = await self._contract(new)
         return await self._create(
             Room(
                 id=new_room_id(),
@@ -91,7 +97,7 @@ class RoomService:
             reuse=new.reuse,
         )
 
-    def _contract(self, new: wire.NewRoom) -> Contract:
+    async def _contract(self, new: wire.NewRoom) -> Contract:
         """The template's contract, with what the request replaces in it.
 
         Raises:
@@ -102,7 +108,9 @@ class RoomService:
         if base is not None and (new.contract, new.roles, new.budget, new.guard) == (None,) * 4:
             return base
         document = overlaid({} if base is None else base.document, new.contract or {})
-        return contract_from(adapted(document, roles=new.roles, budget=new.budget, guard=new.guard))
+        return await _read_contract(
+            adapted(document, roles=new.roles, budget=new.budget, guard=new.guard)
+        )
 
     async def create_demo(self, new: wire.NewDemoRoom) -> wire.RoomCreated:
         return await self._create(
@@ -177,9 +185,9 @@ class RoomService:
     async def adjust(self, room_id: str, request: wire.Adjust, proof: Proof) -> wire.Info:
         """Change the room's budget and the guard's thresholds."""
         stamp = self._stamp()
-        for _ in range(MAX_CHECKS):
+        for check in range(MAX_CHECKS):
             before = (await self.store.room(room_id)).contract
-            after = contract_from(
+            after = await _read_contract(
                 adapted(before.document, budget=request.budget, guard=request.guard)
             )
 
@@ -192,7 +200,8 @@ class RoomService:
                 await self.store.act(room_id, decide)
                 break
             except ContractChanged:
-                continue
+                if check == MAX_CHECKS - 1:
+                    raise
         return await self.info(room_id)
 
     async def erase(self, room_id: str, proof: Proof) -> wire.Erased:
@@ -243,6 +252,7 @@ class RoomService:
         A trusted caller needs no key, and gets none unless he asks for protection.
         """
         name = member_name(named(request.agent_name, request.sender))
+        kind = sender_type(request.sender_type, proof)
         key = None if proof.trusted and not request.protect else new_key()
         new_hash = None if key is None else key_hash(key)
         stamp = self._stamp()
@@ -255,6 +265,7 @@ class RoomService:
                 role=request.role or None,
                 new_key_hash=new_hash,
                 protect=request.protect,
+                kind=kind,
             )
 
         done = await self.store.act(room_id, decide)
@@ -367,15 +378,20 @@ class RoomService:
         results: list[Done | Refusal | None] = []
         acts: list[Act] = []
         room = await self.store.room(room_id)
-        for post in batch.messages:
-            proof = proof_for(post)
-            try:
-                draft = self._draft(post, proof, None)
-                posting = _posting(draft, proof, self._stamp(), _prepared(room, draft))
-                acts.append(Act(posting, idempotency_key(post, draft)))
-                results.append(None)
-            except Refusal as refusal:
-                results.append(refusal)
+        with together(MAX_BATCH_STEPS):
+            for post in batch.messages:
+                proof = proof_for(post)
+                try:
+                    draft = self._draft(post, proof, None)
+                    prepared = _prepared(room, draft)
+                    # No notice has reached a sender whose messages all come at once.
+                    prepared = prepared and prepared._replace(may_hush=False)
+                    posting = _posting(draft, proof, self._stamp(), prepared)
+                    acts.append(Act(posting, idempotency_key(post, draft)))
+                    results.append(None)
+                except Refusal as refusal:
+                    results.append(refusal)
+                await anyio.lowlevel.checkpoint()  # others get their turn
         done = iter(await self.store.act_all(room_id, acts))
         settled = [next(done) if result is None else result for result in results]
         room = await self.store.room(room_id)
@@ -417,13 +433,18 @@ class RoomService:
         return Stamp(at=self.clock(), ids=(new_message_id(), new_message_id()))
 
 
-def _prepared(room: Room, draft: Draft) -> Checked:
-    """The draft, checked against the room's contract; of a closed room there is none to break."""
-    return Checked(room.contract) if room.closing else checked(room.contract, draft)
+def _prepared(room: Room, draft: Draft) -> Checked | None:
+    """The draft, checked against the contract; None where the room has ended anyway."""
+    return None if room.closing else checked(room.contract, draft)
+
+
+async def _read_contract(document: dict[str, Any]) -> Contract:
+    """In a thread: its schemas and their examples may take a second, if strangers want it so."""
+    return await to_thread.run_sync(contract_from, document)
 
 
 def _posting(
-    draft: Draft, proof: Proof, stamp: Stamp, prepared: Checked
+    draft: Draft, proof: Proof, stamp: Stamp, prepared: Checked | None
 ) -> Callable[[Room, Past], Step]:
     def decide(room: Room, past: Past) -> Step:
         return room.post(draft, proof=proof, stamp=stamp, past=past, prepared=prepared)

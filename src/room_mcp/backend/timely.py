@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any
 
@@ -35,7 +35,6 @@ class TimelyStore:
         self._due: OrderedDict[str, datetime] = OrderedDict()
         self.open = store.open
         self.aclose = store.aclose
-        self.create = store.create
         self.read = store.read
         self.seq_at = store.seq_at
         self.search = store.search
@@ -48,6 +47,12 @@ class TimelyStore:
     @property
     def epoch(self) -> str:
         return self._store.epoch
+
+    async def create(self, room: Room, *, reuse: bool = False) -> tuple[Room, bool]:
+        kept, created = await self._store.create(room, reuse=reuse)
+        if not created and (await self._in_time(kept)).closing is not None:
+            return await self._store.create(room, reuse=reuse)
+        return kept, created
 
     # ---- acting -----------------------------------------------------------------------------
 
@@ -97,9 +102,10 @@ class TimelyStore:
                     heads[id] = Head(room.last_seq, room)
         return heads
 
-    async def directory(self, **wanted: Any) -> list[Listed]:
-        listed = await self._store.directory(**wanted)
-        return [Listed(await self._in_time(room), updated_at) for room, updated_at in listed]
+    async def directory(self, *, include_closed: bool = True, **wanted: Any) -> list[Listed]:
+        listed = await self._store.directory(include_closed=include_closed, **wanted)
+        found = [Listed(await self._in_time(room), updated_at) for room, updated_at in listed]
+        return [one for one in found if include_closed or one.room.closing is None]
 
     async def _in_time(self, room: Room) -> Room:
         self._seen(room)
@@ -133,24 +139,35 @@ class TimelyStore:
     @asynccontextmanager
     async def _watched(self, room_ids: frozenset[str], directory: bool) -> AsyncGenerator[Watch]:
         async with self._store.watch(room_ids, directory=directory) as watch:
-            yield _TimelyWatch(watch, lambda: self._left_s(room_ids))
+            yield _TimelyWatch(self, watch, room_ids)
 
-    def _left_s(self, room_ids: frozenset[str]) -> float | None:
+    def left_s(self, room_ids: Collection[str]) -> float | None:
         """Seconds until the first of these rooms ends by itself."""
         due = [self._due[id] for id in room_ids if id in self._due]
         return max(0.0, (min(due) - self._clock()).total_seconds()) if due else None
+
+    async def end_in_time(self, room_ids: Collection[str]) -> None:
+        """Close those of these rooms whose time is over."""
+        now = self._clock()
+        for id in [id for id in room_ids if id in self._due and self._due[id] <= now]:
+            del self._due[id]  # found again if the room has a later deadline by now
+            with suppress(RoomNotFound):
+                await self.room(id)
 
 
 class _TimelyWatch:
     """A watch that a deadline wakes, too."""
 
-    def __init__(self, watch: Watch, left_s: Callable[[], float | None]) -> None:
+    def __init__(self, store: TimelyStore, watch: Watch, room_ids: frozenset[str]) -> None:
+        self._store = store
         self._watch = watch
-        self._left_s = left_s
+        self._room_ids = room_ids
         self.wake = watch.wake
 
     async def wait(self, timeout_s: float) -> bool:
-        left_s = self._left_s()
+        left_s = self._store.left_s(self._room_ids)
         if left_s is None or left_s >= timeout_s:
             return await self._watch.wait(timeout_s)
-        return await self._watch.wait(left_s) or True
+        if not await self._watch.wait(left_s):
+            await self._store.end_in_time(self._room_ids)
+        return True

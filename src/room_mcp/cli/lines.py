@@ -74,9 +74,9 @@ def _notice(content: dict[str, object]) -> str:
     return ": ".join(part for part in (what, conclusion) if part)
 
 
-def fact(text: str) -> str:
+def fact(text: str, width: int | None = None) -> str:
     """A line of ours that may hold words of others: harmless, and folded on a terminal."""
-    return "\n".join(_folded(plain(text), width_of_terminal()))
+    return "\n".join(_folded(plain(text), width or width_of_terminal()))
 
 
 def clock(timestamp: str, now: datetime | None = None) -> str:

@@ -90,6 +90,12 @@ class Budget:
     reserve_bytes: int = RESERVE_BYTES
     outcome: str = ""
 
+    def percent_of_time(self, began_at: datetime, at: datetime) -> int:
+        """How much of the lifetime is over, 0 without one."""
+        if not self.lifetime_s:
+            return 0
+        return int(100 * (at - began_at).total_seconds() // self.lifetime_s)
+
     def counts(self, type: str) -> bool:
         return type in self.room.per_type or type in self.member.per_type
 
@@ -129,6 +135,12 @@ def deadlines(
         yield Deadline(began_at + timedelta(seconds=budget.lifetime_s), "lifetime")
     if budget.idle_s is not None:
         yield Deadline(last_at + timedelta(seconds=budget.idle_s), "idle")
+
+
+def is_told(limit: int, count: int) -> bool:
+    """Whether message `count` of `limit` passes a mark of TOLD_AT_PERCENT, or is the last."""
+    before, after = 100 * (count - 1) // limit, 100 * count // limit
+    return count >= limit or newly_told(before, after) > 0
 
 
 def newly_told(told: int, percent: int) -> int:

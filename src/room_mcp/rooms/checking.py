@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from functools import lru_cache
+from itertools import chain
 from typing import Any, NamedTuple, cast
 
 from .contract import Contract
 from .guard import Features, Lexicon, default_lexicon, features, lexicon
 from .message import Draft, words_in
 from .refusals import ContractViolation
-from .schemas import compiled, example_for
+from .schemas import Schema, compiled, together
 
 MAX_EXAMPLE_CHARS = 1_000
 
@@ -22,12 +24,13 @@ class Checked(NamedTuple):
     """A draft that its contract allows.
 
     `endings` are the positions of the terminal rules whose type and `when` it meets; `features`
-    are None where no guard is on.
+    are None where no guard is on; `may_hush` is False where no notice can have reached the sender.
     """
 
     contract: Contract
     endings: tuple[int, ...] = ()
     features: Features | None = None
+    may_hush: bool = True
 
 
 def checked(contract: Contract, draft: Draft) -> Checked:
@@ -36,24 +39,38 @@ def checked(contract: Contract, draft: Draft) -> Checked:
     Raises:
         ContractViolation: The body does not pass the schema of its type.
     """
-    declared = contract.types.get(draft.type)
-    if declared is not None and declared.body is not None:
-        _must_pass(draft, declared.body, declared.example)
-    endings = tuple(
-        at
-        for at, rule in enumerate(contract.terminal)
-        if rule.type == draft.type
-        and (rule.when is None or compiled(rule.when).accepts(_body(draft, rule.when)))
-    )
+    with together():
+        declared = contract.types.get(draft.type)
+        if declared is not None and declared.body is not None:
+            _must_pass(draft, _schemas(contract)[draft.type], declared.example)
+        endings = tuple(
+            at
+            for at, rule in enumerate(contract.terminal)
+            if rule.type == draft.type and _meets(contract, at, draft)
+        )
     return Checked(contract, endings, features_of(contract, draft.content))
 
 
-def _must_pass(draft: Draft, schema: Any, example: Any) -> None:
-    body = _body(draft, schema)
-    violation = compiled(schema).violation(body)
+@lru_cache(maxsize=256)
+def _schemas(contract: Contract) -> Mapping[str | int, Schema]:
+    """The schemas of its types by name, and those of its terminal rules by position."""
+    bodies = ((one.name, one.body) for one in contract.types.values() if one.body is not None)
+    whens = ((at, one.when) for at, one in enumerate(contract.terminal) if one.when is not None)
+    return {key: compiled(document) for key, document in chain(bodies, whens)}
+
+
+def _meets(contract: Contract, rule: int, draft: Draft) -> bool:
+    if contract.terminal[rule].when is None:
+        return True
+    schema = _schemas(contract)[rule]
+    return schema.accepts(_body(draft, schema.document))
+
+
+def _must_pass(draft: Draft, schema: Schema, example: Any) -> None:
+    violation = schema.violation(_body(draft, schema.document))
     if violation is None:
         return
-    passing = example_for(compiled(schema), example)
+    passing = example  # it was held against the schema when the contract was read
     shown = json.dumps(passing, ensure_ascii=False)
     raise ContractViolation(
         f"The body of this {draft.type} is wrong: {violation.path} {violation.rule}.",

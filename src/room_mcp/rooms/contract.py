@@ -205,7 +205,7 @@ class Contract:
 
     def is_free_text(self, type: str) -> bool:
         """Whether the guard may hold such messages back."""
-        if type in self.terminal_types or self.has_body_rule(type):
+        if self.has_body_rule(type):
             return False
         return type in FREE_TEXT_TYPES or (
             type not in BUILT_IN_TYPES and type not in self.answering

@@ -42,9 +42,10 @@ from .fields import (
 from .guard import MAX_SCORE, Thresholds
 from .message import BUILT_IN_TYPES, EXPECTS, OWN_TYPES, Wakes, is_type_name
 from .names import MAX_NAME_CHARS, skeleton
-from .schemas import BadSchema, compiled, example_for
+from .schemas import BadSchema, compiled, example_for, together
 
 MAX_DOCUMENT_BYTES = 128 * 1024
+MAX_READING_STEPS = 200_000  # of all its schemas and examples: one to two seconds
 MAX_ROLES = 16
 MAX_TYPES = 64
 MAX_RULES = 16
@@ -81,7 +82,12 @@ def contract_from(document: Any) -> Contract:
 @lru_cache(maxsize=256)
 def contract_of(source: str) -> Contract:
     """The contract whose `source` this is, or another JSON text that means the same."""
-    top = fields_of(json.loads(source), "", _TOP)
+    with together(MAX_READING_STEPS):
+        return _read(json.loads(source))
+
+
+def _read(document: Any) -> Contract:
+    top = fields_of(document, "", _TOP)
     roles = _roles(top)
     types = _types(top)
     terminal = _terminal(top, roles, types)

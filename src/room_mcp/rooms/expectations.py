@@ -93,7 +93,7 @@ def after_message(
             left.append(_accepted(one, message))
         elif not (is_meant and one.is_met_by(message.type)):
             left.append(one)
-        elif (rest := _unanswered(one, message, here)) is not None:
+        elif (rest := _unanswered(one, message, contract, here)) is not None:
             left.append(rest)
     if message.type in contract.expects:
         left.append(_asked(message, contract, here))
@@ -108,11 +108,15 @@ def _asked(message: Message, contract: Contract, here: Sequence[Member]) -> Expe
         of = tuple(
             one.name
             for one in here
-            if one.name != message.sender
-            and one.role is not None
-            and any(contract.roles[one.role].allows(type) for type in answers)
+            if one.name != message.sender and _can_answer(one, answers, contract)
         )
     return Expectation(message.seq, message.type, message.sender, of, answers, for_anybody=not of)
+
+
+def _can_answer(member: Member, answers: Sequence[str], contract: Contract) -> bool:
+    """Whether the member's role lets him send one of these types."""
+    role = contract.roles.get(member.role or "")
+    return not contract.roles or (role is not None and any(role.allows(type) for type in answers))
 
 
 def _is_withdrawn(one: Expectation, message: Message) -> bool:
@@ -138,12 +142,15 @@ def _is_asked_anew(one: Expectation, message: Message, contract: Contract) -> bo
     )
 
 
-def _unanswered(one: Expectation, message: Message, here: Sequence[Member]) -> Expectation | None:
+def _unanswered(
+    one: Expectation, message: Message, contract: Contract, here: Sequence[Member]
+) -> Expectation | None:
     """What is left of it after this answer."""
     if message.type == "refuse" and one.for_anybody:
         declined = (*one.declined, message.sender)
         asked = {one.asker, *declined}
-        if all(member.name in asked for member in here if member.kind == "agent"):
+        agents = (member for member in here if member.kind == "agent")
+        if all(by.name in asked or not _can_answer(by, one.answers, contract) for by in agents):
             return None
         is_his = one.accepted_by in ("", message.sender)
         free = replace(one, of=(), accepted_by="") if is_his else one

@@ -53,14 +53,16 @@ def judged(
     type: str,
     seq: int,
     is_held: bool,
+    may_hush: bool,
     others_wait: bool,
     passing: Sequence[str],
 ) -> Judged:
     """What follows from the guard's verdict on a message.
 
     Args:
-        passing: What the sender can say that is never held back, in words.
+        passing: What the sender can do that is never held back, in words.
         is_held: Whether it is free text, which may be held back.
+        may_hush: Whether his notices can have reached him.
         others_wait: Whether somebody outside the loop waits for work or an answer.
 
     Raises:
@@ -72,9 +74,8 @@ def judged(
         # What is not scored does not end a loop, and does not make the next notice due.
         told = before if verdict.score >= rules.thresholds.notice else Standing()
         return Judged(told._replace(score=verdict.score, dry=verdict.dry))
-    is_stalled = (
-        level is Level.HUSH and before.notices >= HUSH_AFTER_NOTICES and is_held and not others_wait
-    )
+    is_told = may_hush and before.notices >= HUSH_AFTER_NOTICES
+    is_stalled = level is Level.HUSH and is_told and is_held and not others_wait
     if is_stalled and rules.on_stall != "close":
         raise _hushed(verdict, type, passing)
     is_quiet = level >= Level.QUIET and is_held
@@ -107,10 +108,10 @@ def _seen(verdict: Verdict) -> str:
 
 def _consequence(passing: Sequence[str], *, is_quiet: bool) -> str:
     if not is_quiet:
-        return f"Nothing was blocked. Say something new{_or(passing)}, or stop."
+        return f"Nothing was blocked. Bring something new{_or(passing)}, or stop."
     return (
         "Stored, but it wakes nobody, and so will nothing of that kind until it brings a fact. "
-        f"What wakes: something new{_or(passing)}. Or stop."
+        f"Bring something new{_or(passing)}, or stop."
     )
 
 

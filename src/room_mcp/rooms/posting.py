@@ -7,7 +7,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from .budget import Allowance, Spent, newly_told
+from .budget import Allowance, Spent, is_told, newly_told
 from .checking import Checked
 from .closing import conclusion_of
 from .expectations import after_message, meant_by, meets
@@ -66,13 +66,14 @@ def posted(
     """
     contract = room.contract
     _must_be_allowed(room, draft, sender)
-    may_end = contract.can_end(draft.type, sender.role)
+    rules = (contract.terminal[at] for at in checked.endings)
+    may_end = any(not rule.by or sender.role in rule.by for rule in rules)
     size_bytes = draft.size_bytes
     _must_have_space(room, size_bytes, reserve=FULL_ROOM_RESERVE_BYTES if may_end else 0)
     if draft.sender_type != "human":
         _must_be_within_budget(room, draft.type, size_bytes, sender, may_end=may_end)
     message = _message_from(room, draft, sender, stamp, past.author_of)
-    by_guard = _judged(room, message, checked, sender, past)
+    by_guard = _judged(room, message, checked, sender, past, may_end=may_end)
     if by_guard.is_quiet:
         message = replace(message, wakes=())
     # A user type answers all of its kind, unless it says which.
@@ -211,7 +212,13 @@ def _known_as(room: RoomState, name: str) -> str:
 
 
 def _judged(
-    room: RoomState, message: Message, checked: Checked, sender: Member, past: Past
+    room: RoomState,
+    message: Message,
+    checked: Checked,
+    sender: Member,
+    past: Past,
+    *,
+    may_end: bool,
 ) -> Judged:
     contract = room.contract
     human = message.sender_type == "human"
@@ -230,16 +237,23 @@ def _judged(
         sender.standing,
         type=message.type,
         seq=message.seq,
-        is_held=contract.is_free_text(message.type) and not meets(room.expectations, message),
+        is_held=contract.is_free_text(message.type)
+        and not may_end
+        and not meets(room.expectations, message),
+        may_hush=checked.may_hush,
         others_wait=any(one.asker not in in_loop for one in room.expectations),
         passing=_passing(room, sender),
     )
 
 
 def _passing(room: RoomState, sender: Member) -> tuple[str, ...]:
-    """What the guard never holds back and the sender can say, as in "the answer to #4"."""
-    owed = (f"the {one.answers[0]} to #{one.seq}" for one in room.expected_of(sender.name)[-2:])
-    return (*owed, *room.contract.good_ends_of(sender.role))
+    """What the sender can do that the guard never holds back, as in "send the answer to #4"."""
+    owed = room.expected_of(sender.name)[-2:]
+    ends = room.contract.good_ends_of(sender.role)
+    return (
+        *(f"send the {one.answers[0]} to #{one.seq}" for one in owed),
+        *((f"end the room with {' or '.join(ends)}",) if ends else ()),
+    )
 
 
 # ---- the room after it ---------------------------------------------------------------------------
@@ -261,7 +275,11 @@ def _after(
         own = own.after(message.type, size_bytes, counted=counted)
     told = 0
     if message.sender_type != "human":
-        percent = max(budget.room.percent(spent), budget.member.percent(own))
+        percent = max(
+            budget.room.percent(spent),
+            budget.member.percent(own),
+            budget.percent_of_time(room.began_at, message.at),
+        )
         told = newly_told(sender.told_percent, percent)
     member = replace(
         sender,
@@ -286,8 +304,8 @@ def _after(
     notices = [by_guard.notice] if by_guard.notice else []
     if told:
         notices.append(_budget_notice(after, member))
-    if message.sender_type != "human" and (last := _last_of_type(after, member, message.type)):
-        notices.append(last)
+    if message.sender_type != "human":
+        notices += _type_notices(after, member, message.type)
     return after, tuple(notices)
 
 
@@ -322,17 +340,19 @@ def _heard_a_person(room: R) -> R:
     return replace(room, members=MappingProxyType(members))
 
 
-def _last_of_type(room: RoomState, member: Member, type: str) -> str:
-    """Says that no more messages of this type can follow; empty while some can."""
+def _type_notices(room: RoomState, member: Member, type: str) -> list[str]:
+    """Says how many messages of this type can follow, when most of them are spent."""
     budget = room.contract.budget
+    notices: list[str] = []
     for allowance, spent, whose in (
         (budget.room, room.spent, "the room"),
         (budget.member, member.spent, member.name),
     ):
-        limit = allowance.per_type.get(type)
-        if limit is not None and spent.of(type) >= limit:
-            return f"Budget: that was the last {type} of the {limit} that {whose} has."
-    return ""
+        limit, count = allowance.per_type.get(type), spent.of(type)
+        if limit and is_told(limit, count):
+            left = f"has {limit - count} of {limit} messages of type {type} left"
+            notices.append(f"Budget: {whose} {left}.")
+    return notices
 
 
 def _budget_notice(room: RoomState, member: Member) -> str:
@@ -345,5 +365,9 @@ def _budget_notice(room: RoomState, member: Member) -> str:
         )
         if limits.percent(spent) >= member.told_percent
     ]
+    now = room.last_at or room.began_at
+    if budget.lifetime_s and budget.percent_of_time(room.began_at, now) >= member.told_percent:
+        left_s = budget.lifetime_s - int((now - room.began_at).total_seconds())
+        parts.append(f"the room has {left_s} of {budget.lifetime_s} seconds left")
     told = "; ".join(parts)
     return f"Budget: {told}. Come to the end{_or_end(room, member, ' with {}')}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .guard import Features, Memory, Verdict
+from .guard import Features, Memory, Verdict, type_as
 from .message import Message
 from .room import Room, Step
 
@@ -38,7 +38,7 @@ class Rehearsal:
 
     def _hear(self, one: _Heard | None) -> None:
         if one is not None:
-            type = _guarded_as(one.scored)
+            type = type_as(one.scored)
             self._memory.take(one.features, one.sender, type=type, human=one.human)
 
     def author_of(self, seq: int) -> str | None:
@@ -46,8 +46,4 @@ class Rehearsal:
 
     def judge(self, features: Features, sender: str, *, scored: bool, human: bool) -> Verdict:
         self._judged = _Heard(features, sender, scored, human)
-        return self._memory.judge(features, sender, type=_guarded_as(scored), human=human)
-
-
-def _guarded_as(scored: bool) -> str:
-    return "note" if scored else "ack"
+        return self._memory.judge(features, sender, type=type_as(scored), human=human)

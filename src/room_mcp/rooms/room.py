@@ -341,6 +341,14 @@ class Room(RoomState):
         since = (self.reserve_since or self.time(stamp)) if is_spent else None
         return Step(replace(room, members=MappingProxyType(members), reserve_since=since))
 
+    def without_texts(self) -> Room:
+        """The room once its messages are erased: what it repeats of them is gone as well."""
+        closing = self.closing and replace(self.closing, conclusion="")
+        verdicts = tuple(one._replace(conclusion="") for one in self.verdicts)
+        return replace(
+            self, size_bytes=0, erasures=self.erasures + 1, closing=closing, verdicts=verdicts
+        )
+
     def pause(self, by: str, *, proof: Proof, stamp: Stamp) -> Step:
         """Refuse all messages but people's until `resume`; the owner's right."""
         return self._held("paused", "room.paused", by, proof, stamp)

@@ -190,9 +190,10 @@ def _expectation_from(
     for_anybody: bool = False,
     declined: Sequence[str] = (),
 ) -> Expectation:
-    meeting = (EXPECTS[type],) if answers is None else tuple(answers)
+    if answers is None:  # of the time before work could be accepted
+        return Expectation(seq, type, asker, tuple(of), (EXPECTS[type],), for_anybody=not of)
     return Expectation(
-        seq, type, asker, tuple(of), meeting, accepted_by, for_anybody, tuple(declined)
+        seq, type, asker, tuple(of), tuple(answers), accepted_by, for_anybody, tuple(declined)
     )
 
 

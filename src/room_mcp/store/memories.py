@@ -6,15 +6,10 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from room_mcp.rooms.guard import Features, Memory
+from room_mcp.rooms.guard import Features, Memory, type_as
 
 MAX_BYTES = 64 * 1024 * 1024  # of all rooms together, as the memories estimate themselves
 SNAPSHOT_MESSAGES = 256  # between two snapshots in the store
-
-
-def guarded_as(scored: bool) -> str:
-    """A type that the guard scores, or one of which it only takes the facts."""
-    return "note" if scored else "ack"
 
 
 class Heard(NamedTuple):
@@ -40,7 +35,7 @@ class Remembered:
     erasures: int
 
     def hear(self, one: Heard) -> None:
-        self.memory.take(one.features, one.sender, type=guarded_as(one.scored), human=one.human)
+        self.memory.take(one.features, one.sender, type=type_as(one.scored), human=one.human)
         self.seq = one.seq
 
 

@@ -15,12 +15,12 @@ from typing import NamedTuple
 import apsw
 
 from room_mcp.rooms import Member, Message, Past, Refusal, Room, skeleton
-from room_mcp.rooms.guard import Features, Verdict
+from room_mcp.rooms.guard import Features, Verdict, type_as
 from room_mcp.rooms.refusals import KeyReused, RoomNotFound
 
 from ..codec import micros, state_from, to_json
 from ..interface import Act, Done, IdempotencyKey
-from ..memories import Heard, Memories, Remembered, guarded_as
+from ..memories import Heard, Memories, Remembered
 from ..tokens import content_tokens
 from .cache import Kept, RoomCache
 from .connection import Database
@@ -74,7 +74,7 @@ class _Past:
         self.judged = Heard(room.last_seq + 1, sender, scored, human, features)
         try:
             memory = self._batch.remembered(self._no, room).memory
-            return memory.judge(features, sender, type=guarded_as(scored), human=human)
+            return memory.judge(features, sender, type=type_as(scored), human=human)
         except apsw.Error:
             raise
         except Exception:
@@ -207,11 +207,19 @@ class Batch:
             raise ValueError("A step must number its messages without gaps.")
         self._add(no, stage, step.messages)
         if past.judged is not None and step.messages:
-            self._hearing.hear(stage.room.id, past.judged)
+            self._hear(stage.room, past.judged)
         stage.room = step.room
         if key is not None and act.key is not None and step.messages:
             stage.keys[key] = (act.key.fingerprint, step.messages[0].seq)
         return Done(step.room, step.messages, notices=step.notices)
+
+    def _hear(self, before: Room, one: Heard) -> None:
+        try:
+            self._hearing.hear(before.id, one)
+        except Exception:
+            # A guard that fails must not hold a message back.
+            logger.exception("The guard could not remember a message")
+            self._hearing.unhear(before.id, before.last_seq)
 
     def _replayed(
         self, no: int, stage: _Stage, key: IdempotencyKey, fingerprint: bytes, seq: int

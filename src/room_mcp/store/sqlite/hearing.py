@@ -8,6 +8,7 @@ that failed has told it is lost with it.
 from __future__ import annotations
 
 import json
+import logging
 
 from room_mcp.rooms import Contract, Room, features_of
 from room_mcp.rooms.guard import Features, Memory
@@ -16,6 +17,8 @@ from ..codec import to_json
 from ..memories import SNAPSHOT_MESSAGES, Heard, Memories, Remembered
 from .connection import Database
 from .rows import Row, insert, key_of, messages_where
+
+logger = logging.getLogger(__name__)
 
 REBUILT_MESSAGES = 1_024  # at most, when an earlier version's memory cannot be read
 
@@ -66,9 +69,8 @@ class Hearing:
         for room_id, heard in self._heard.items():
             no = self._nos[room_id]
             known = self._of.get(room_id)
-            if known is not None and known.seq - known.snapshot_seq >= SNAPSHOT_MESSAGES:
-                self._take_snapshot(no, known)
-            else:
+            is_due = known is not None and known.seq - known.snapshot_seq >= SNAPSHOT_MESSAGES
+            if known is None or not is_due or not self._took_snapshot(no, known):
                 rows += [
                     (key_of(no, one.seq), int(one.scored), one.features.to_json()) for one in heard
                 ]
@@ -128,13 +130,16 @@ class Hearing:
         known.seq = stored.last_seq
         return known
 
-    def _take_snapshot(self, no: int, known: Remembered) -> None:
+    def _took_snapshot(self, no: int, known: Remembered) -> bool:
         """The features up to here are in the snapshot, and are needed no more."""
-        self._db.run(
-            "INSERT OR REPLACE INTO memories VALUES (?, ?, ?)",
-            (no, known.seq, to_json(known.memory.snapshot())),
-        )
+        try:
+            snapshot = to_json(known.memory.snapshot())
+        except Exception:
+            logger.exception("The guard's memory could not be written")
+            return False
+        self._db.run("INSERT OR REPLACE INTO memories VALUES (?, ?, ?)", (no, known.seq, snapshot))
         self._db.run(
             "DELETE FROM features WHERE key BETWEEN ? AND ?", (key_of(no, 0), key_of(no, known.seq))
         )
         known.snapshot_seq = known.seq
+        return True

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import replace
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
@@ -102,7 +101,7 @@ class Erasing(Work[Room]):
         batch.load([self._room_id])
         before = batch.room(self._room_id)
         step = self._decide(before, batch.past(self._room_id))
-        room = replace(step.room, size_bytes=0, erasures=step.room.erasures + 1)
+        room = step.room.without_texts()
         batch.put(room, step.messages)  # first, since it may still fail; it writes nothing yet
         batch.erase_texts(self._room_id)
         return room
