@@ -178,6 +178,17 @@ def test_an_open_room_has_no_roles_and_lets_everything_be_said(shell: Shell):
     ]
 
 
+def test_a_person_joins_without_taking_a_role_and_may_say_everything(shell: Shell):
+    shell.review(ann="author")
+
+    said = shell.typed("join", "pr-12", "--human", "--as", "eve")
+
+    assert said.code == 0
+    assert said.lines[:2] == ['You are eve in "pr-12".', "You may send: everything"]
+    members = shell("settings", "pr-12", "--json").json["members"]
+    assert [(one["type"], one["role"]) for one in members] == [("agent", "author"), ("human", None)]
+
+
 @pytest.mark.parametrize(
     ("role", "told"),
     [
@@ -273,6 +284,7 @@ def test_a_person_lets_a_closed_room_go_on(shell: Shell):
     [
         (("reopen", "docs"), "Only people reopen rooms;"),
         (("reopen", "docs", "--human"), "the input is no terminal. Ask your user."),
+        (("join", "docs", "--human"), "the input is no terminal. Leave it out."),
         (("close", "docs", "--human"), "the input is no terminal. Leave it out."),
     ],
 )

@@ -16,7 +16,7 @@ OPTIONS = {
     "create": [
         *("NAME", "--purpose", "--template", "--role", "--budget", "--guard", "--as", "--json"),
     ],
-    "join": ["ROOM", "--role", "--as", "--json"],
+    "join": ["ROOM", "--role", "--human", "--as", "--json"],
     "send": [
         *("ROOM", "TEXT", "--type", "--to", "--reply-to", "--body", "--as", "--human", "--json"),
     ],

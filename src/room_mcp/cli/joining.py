@@ -6,8 +6,8 @@ import argparse
 from typing import TYPE_CHECKING
 
 from . import lines, rules
-from .options import Commands, add_json, add_room, add_speaker, command
-from .speaking import keep, keyring, run, speaker
+from .options import Commands, add_human, add_json, add_room, add_speaker, command
+from .speaking import keep, keyring, must_be_a_person, run, speaker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,11 +31,14 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--role", metavar="ROLE", help="by default the first that still lacks somebody"
     )
+    add_human(parser)
     add_speaker(parser)
     add_json(parser)
 
 
 def join(args: argparse.Namespace) -> int:
+    if args.human:
+        must_be_a_person()
     return run(_join, args)
 
 
@@ -45,7 +48,7 @@ async def _join(client: RoomsClient, args: argparse.Namespace, settings: Setting
     from .reading import show_json
 
     room = await resolve(client, args.room)
-    joined = await joined_as(client, room.id, args, settings)
+    joined = await joined_as(client, room.id, args, settings, human=args.human)
     if args.json:
         show_json(joined, hidden=KEYS)
         return 0
@@ -61,12 +64,21 @@ async def _join(client: RoomsClient, args: argparse.Namespace, settings: Setting
 
 
 async def joined_as(
-    client: RoomsClient, room_id: str, args: argparse.Namespace, settings: Settings
+    client: RoomsClient,
+    room_id: str,
+    args: argparse.Namespace,
+    settings: Settings,
+    *,
+    human: bool = False,
 ) -> wire.Joined:
     """Become a member as the command line says; the key is kept, so that `send` has it."""
     keys = keyring(args, settings)
     joined = await client.join(
-        room_id, speaker(args, settings), role=args.role or "", key=keys.member_key(room_id)
+        room_id,
+        speaker(args, settings),
+        role=args.role or "",
+        key=keys.member_key(room_id),
+        human=human,
     )
     if joined.agent_key:
         without = "you can speak, but not join again under this name."
@@ -86,7 +98,10 @@ def told(joined: wire.Joined) -> Iterator[str]:
     role = next((one for one in info.roles if one.name == joined.role), None)
     if role is not None and role.about:
         yield f"Your part: {one_line(role.about)}"
-    may, ends = (role.may, role.ends) if role else (None, info.terminal_types)
+    me = next((one for one in info.members if one.name == joined.agent_name), None)
+    is_person = me is not None and me.type == "human"
+    may = role.may if role and not is_person else None
+    ends = role.ends if role else [] if info.roles else info.terminal_types
     yield f"You may send: {rules.sends(may, ends)}"
     contract = rules.contract_of(info)
     if contract is not None:

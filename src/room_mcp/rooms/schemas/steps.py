@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -26,40 +26,33 @@ class _Budget:
 
 
 _budget: ContextVar[_Budget] = ContextVar("budget")
+_shared: ContextVar[_Budget | None] = ContextVar("shared", default=None)
 
 
-_shared_steps: ContextVar[_Budget | None] = ContextVar("shared", default=None)
-
-
-@contextmanager
-def together(steps: int = MAX_STEPS) -> Generator[None]:
+def together(steps: int = MAX_STEPS) -> AbstractContextManager[None]:
     """Everything that is looked at inside has only so many steps between it.
 
     What comes when they are spent is too complicated; a `together` inside another shares with it.
     """
-    outer = _shared_steps.get()
-    mine = _Budget(steps if outer is None else min(steps, max(0, int(outer.steps))))
-    had = mine.steps
-    token = _shared_steps.set(mine)
-    try:
-        yield
-    finally:
-        _shared_steps.reset(token)
-        if outer is not None:
-            outer.steps -= had - mine.steps
+    return _allotted(_shared, steps)
+
+
+def bounded(steps: int = MAX_STEPS) -> AbstractContextManager[None]:
+    """Work that `TooMuch` ends after so many steps."""
+    return _allotted(_budget, steps)
 
 
 @contextmanager
-def bounded(steps: int = MAX_STEPS) -> Generator[None]:
-    """Work that `TooMuch` ends after so many steps."""
-    shared = _shared_steps.get()
+def _allotted(to: ContextVar[Any], steps: int) -> Generator[None]:
+    """A budget of so many steps, or of what is left of the shared one, which pays for it."""
+    shared = _shared.get()
     budget = _Budget(steps if shared is None else min(steps, max(0, int(shared.steps))))
     had = budget.steps
-    token = _budget.set(budget)
+    token = to.set(budget)
     try:
         yield
     finally:
-        _budget.reset(token)
+        to.reset(token)
         if shared is not None:
             shared.steps -= had - budget.steps
 
