@@ -275,3 +275,12 @@ async def test_many_costly_schemas_are_refused_together(desk: Desk):
 
     assert told["code"] == "malformed"
     assert "too" in told["detail"]
+
+
+async def test_a_file_whose_name_is_none_for_a_template_is_told_of(tmp_path: Path):
+    async with a_desk(tmp_path) as desk:
+        (tmp_path / "templates").mkdir()
+        (tmp_path / "templates" / "My Rules.json").write_text(json.dumps(SIZED))
+        told = (await desk.http.get("/agent/templates")).json()
+
+    assert "Rename the file" in told["problems"][0]

@@ -314,7 +314,7 @@ CASES = [
         reviewed,
         "join_room",
         {"room": "api-review", "role": "author"},
-        ("author has all of its 1 members", "reviewer"),
+        ("author is taken: 1 of 1", "reviewer"),
         refused=True,
     ),
     Case(

@@ -112,7 +112,7 @@ def test_a_refusal_is_told_with_its_code_and_sentence(shell: Shell, tmp_path: Pa
     assert said.lines == [
         "#1 ann [submit]: refused (contract_violation): "
         "The body of this submit is wrong: summary is missing.",
-        "#2 rex: refused (role_taken): The role author has all of its 1 members.",
+        "#2 rex: refused (role_taken): The role author is taken: 1 of 1.",
         "3 messages of 3 members: 1 kept, 2 refused; highest score 0; not ended.",
     ]
 

@@ -193,7 +193,7 @@ def test_a_person_joins_without_taking_a_role_and_may_say_everything(shell: Shel
     ("role", "told"),
     [
         ("boss", "There is no role 'boss' here. Roles: author, reviewer."),
-        ("author", "The role author has all of its 1 members. Join with another role: reviewer."),
+        ("author", "The role author is taken: 1 of 1. Join with another role: reviewer."),
     ],
 )
 def test_a_role_that_cannot_be_taken_is_refused_in_one_line(shell: Shell, role: str, told: str):

@@ -53,7 +53,7 @@ def test_a_role_that_lacks_nobody_waits_until_every_other_has_enough():
 
 def test_a_full_role_is_refused_and_the_free_ones_are_named():
     talk = Talk(REVIEW, ann="author")
-    with pytest.raises(RoleTaken, match="author has all of its 1 members") as refused:
+    with pytest.raises(RoleTaken, match="author is taken: 1 of 1") as refused:
         talk.join("bob", "author")
 
     assert refused.value.advice == "Join with another role: reviewer, reader."

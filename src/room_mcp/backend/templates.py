@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from room_mcp.rooms import BUILT_IN, BadContract, Contract, contract_from, template
-from room_mcp.rooms.documents import MAX_DOCUMENT_BYTES
+from room_mcp.rooms.documents import MAX_DOCUMENT_BYTES, is_template_name
 from room_mcp.rooms.refusals import Malformed
 
 MAX_FILES = 200
@@ -29,6 +29,11 @@ def template_in(file: Path) -> Contract:
         raise BadContract(f"It is not JSON: {error}.", advice="Mend it and try again.") from None
     if isinstance(document, dict):
         document = {**cast("dict[str, Any]", document), "name": file.stem}
+    if not is_template_name(file.stem):
+        raise BadContract(
+            "The file's name is the template's, and this is none.",
+            advice="Rename the file to lower-case letters, digits and dashes, as in my-rules.json.",
+        )
     if file.stem in BUILT_IN:
         raise BadContract(
             f"{file.stem!r} is the name of a built-in template.", advice="Rename the file."
@@ -67,7 +72,7 @@ class Templates:
             try:
                 yield file.stem, template_in(file)
             except BadContract as error:
-                yield file.stem, error.detail
+                yield file.stem, f"{error.detail} {error.advice}".strip()
             except OSError as error:
                 yield file.stem, f"It cannot be read: {error.strerror}."
 

@@ -157,9 +157,13 @@ def _merged(known: Any, fields: Any) -> Any:
 # ---- sections -----------------------------------------------------------------------------------
 
 
+def is_template_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None
+
+
 def _template_name(top: Object) -> str:
     name = text_in(top, "name", "", MAX_NAME_CHARS) or "custom"
-    if not _NAME.fullmatch(name):
+    if not is_template_name(name):
         wrong("name", "it must be lower-case letters, digits and dashes, as in code-review")
     return name
 

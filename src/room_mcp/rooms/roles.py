@@ -83,7 +83,7 @@ def _must_be_free(
             if _has_place(one, taken) and _is_for(one, name, kind)
         ]
         raise RoleTaken(
-            f"The role {role.name} has all of its {role.max} members.",
+            f"The role {role.name} is taken: {role.max} of {role.max}.",
             advice=f"Join with another role: {', '.join(free)}." if free else "Read along.",
             roles=places(contract, taken),
         )
