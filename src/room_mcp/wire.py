@@ -28,13 +28,21 @@ MemberKey = Annotated[str, Field(max_length=MAX_KEY_CHARS)]
 
 class Request(BaseModel):
     model_config = ConfigDict(
-        alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, extra="forbid"
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        extra="forbid",
+        defer_build=True,  # a host waits for the bridge to start, which uses a few of them
     )
 
 
 class Answer(BaseModel):
     model_config = ConfigDict(
-        alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, extra="ignore"
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        extra="ignore",
+        defer_build=True,
     )
 
 
@@ -528,7 +536,11 @@ class Problem(Answer):
     """RFC 9457; `error` repeats `detail` for older clients. More members may follow."""
 
     model_config = ConfigDict(
-        alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, extra="allow"
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        extra="allow",
+        defer_build=True,
     )
 
     type: str
