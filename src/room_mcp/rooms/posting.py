@@ -10,7 +10,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 from .budget import Allowance, Spent, is_told, newly_told
 from .checking import Checked
 from .closing import conclusion_of
-from .expectations import after_message, meant_by, meets
+from .expectations import Expectations, after_message, meant_by, meets
 from .guard import Features, Verdict
 from .guarding import UNJUDGED, Judged, judged
 from .members import Member
@@ -81,8 +81,7 @@ def posted(
     open_now = after_message(
         room.expectations, message, contract, room.active_members, answers_all=answers_all
     )
-    after, notices = _after(room, message, checked, sender, size_bytes, by_guard)
-    after = replace(after, expectations=open_now)
+    after, notices = _after(room, message, checked, sender, size_bytes, by_guard, open_now)
     return Posted(after, message, notices, by_guard.is_stalled)
 
 
@@ -266,6 +265,7 @@ def _after(
     sender: Member,
     size_bytes: int,
     by_guard: Judged,
+    open_now: Expectations,
 ) -> tuple[R, tuple[str, ...]]:
     budget = room.contract.budget
     spent, own = room.spent, sender.spent
@@ -297,6 +297,7 @@ def _after(
         last_seq=message.seq,
         last_at=message.at,
         size_bytes=room.size_bytes + size_bytes,
+        expectations=open_now,
         verdicts=_verdicts(room, message, checked, sender),
     )
     if message.sender_type == "human":
