@@ -88,6 +88,14 @@ class Naive:
         left = _limit(budget, "bytes") - _bytes_of(self.said)
         return len(self.said) >= _limit(budget, "messages") or left < LEAST_MESSAGE_BYTES
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the reserve is spent, too; where nothing can end the room there is none."""
+        budget = self.document["budget"]
+        more, more_bytes = self._reserve if self.rules else (0, 0)
+        left = _limit(budget, "bytes") + more_bytes - _bytes_of(self.said)
+        return len(self.said) >= _limit(budget, "messages") + more or left < LEAST_MESSAGE_BYTES
+
     def _accounts(self, name: str) -> list[tuple[str, dict[str, Any], list[Said]]]:
         budget = self.document["budget"]
         own = [one for one in self.said if one.sender == name]

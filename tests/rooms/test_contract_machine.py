@@ -9,11 +9,12 @@ from typing import Any
 from contract_talk import Talk
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from machine_contracts import DEBATE, ENDLESS, FREE, LOW, QUEUE, REVIEW
 from naive_rules import NO_LIMIT, Naive
-from room_talk import NO_PROOF, NOON, OWNER, TRUSTED, stamp
+from room_talk import NO_PROOF, OWNER, TRUSTED, stamp
 
-from room_mcp.rooms import Draft, Proof, Refusal, Step, contract_from, skeleton
+from room_mcp.rooms import Draft, Proof, Refusal, Room, Step, contract_from, skeleton
 from room_mcp.rooms.budget import RESERVE_S
 from room_mcp.rooms.expectations import Expectation
 from room_mcp.rooms.refusals import (
@@ -27,76 +28,6 @@ from room_mcp.rooms.refusals import (
     RoomClosed,
     RoomPaused,
 )
-
-LOW = {"notice": 2, "quiet": 3, "hush": 4}
-FINAL = {"type": "object", "properties": {"final": {"const": True}}, "required": ["final"]}
-VERDICT = {
-    "type": "object",
-    "properties": {"verdict": {"enum": ["approved", "rejected"]}},
-    "required": ["verdict"],
-}
-
-REVIEW: dict[str, Any] = {
-    "roles": {
-        "author": {"min": 1, "max": 1, "may": ["submit", "note", "answer", "ack", "cancel"]},
-        "reviewer": {"min": 2, "max": 3, "may": ["fyi", "verdict", "question", "note", "result"]},
-    },
-    "types": {
-        "submit": {"expects": ["verdict"], "wakes": "all"},
-        "fyi": {"wakes": "nobody"},
-        "verdict": {"body": VERDICT, "guard": "exempt"},
-    },
-    "terminal": [
-        {"type": "verdict", "by": ["reviewer"], "need": "all_of_role", "outcome_from": "verdict"},
-        {"type": "cancel", "by": ["author"], "outcome": "cancelled"},
-    ],
-    "outcome_order": ["rejected", "approved"],
-    "budget": {
-        "messages": 9,
-        "bytes": 700,
-        "per_type": {"fyi": 2},
-        "per_member": {"messages": 4, "bytes": 500, "per_type": {"note": 2}},
-        "lifetime_s": 3_000,
-        "idle_s": 900,
-        "reserve": {"messages": 2, "bytes": 200},
-        "on_budget": "no_verdict",
-    },
-    "guard": LOW,
-}
-DEBATE: dict[str, Any] = {
-    "roles": {"chair": {"max": 1, "who": ["ann", "human"]}, "debater": {"max": 4}},
-    "types": {"fyi": {"wakes": "nobody"}},
-    "terminal": [
-        {"type": "vote", "by": ["debater"], "need": "majority_of_role", "outcome_from": "choice"},
-        {"type": "decision", "by": ["chair"], "when": FINAL, "outcome": "decided"},
-    ],
-    "budget": {
-        "messages": 14,
-        "per_member": {"messages": 6},
-        "idle_s": 900,
-        "reserve": {"messages": 3},
-    },
-    "guard": {**LOW, "on_stall": "quiet"},
-}
-QUEUE: dict[str, Any] = {
-    "roles": {
-        "boss": {"min": 1, "max": 2},
-        "worker": {"may": ["accept", "refuse", "result", "note", "ack"]},
-    },
-    "terminal": [{"type": "closing", "by": ["boss"], "need": "no_open_work"}],
-    "budget": {"messages": 20, "per_type": {"note": 6}, "reserve": {"messages": 4}},
-    "guard": {**LOW, "on_stall": "close"},
-}
-FREE: dict[str, Any] = {
-    "types": {"chatter": {}, "fyi": {"wakes": "nobody"}},
-    "terminal": [
-        {"type": "done", "need": "all_of_role"},
-        {"type": "report", "when": FINAL, "outcome": "final"},
-    ],
-    "budget": {"per_member": {"messages": 7}, "bytes": 1_500, "reserve": {"bytes": 300}},
-    "guard": LOW,
-}
-ENDLESS: dict[str, Any] = {"budget": {"messages": 12, "lifetime_s": 3_000}, "guard": LOW}
 
 NAMES = st.sampled_from(["ann", "bob", "cid", "ANN", "ann", "bob", "dan"])
 ROLES = st.sampled_from([None, None, "author", "reviewer", "chair", "debater", "boss", "worker"])
@@ -128,19 +59,21 @@ NEVER_SCORED = {*SILENT, "vote", "decision", "cancel", "handoff", "refuse"}
 NEVER_SAID_TO_PEOPLE = (Hushed, BudgetSpent, RoleMayNot, RoleTaken, NotAMember, RoomPaused)
 
 
-class AnyContract(RuleBasedStateMachine):
-    talk: Talk
-    naive: Naive
+ENDS = {"budget": "budget_spent", "lifetime": "expired", "idle": "idle"}
+
+
+class AnyTalk(RuleBasedStateMachine):
+    document: dict[str, Any]
 
     def __init__(self) -> None:
         super().__init__()
         self.now = self.began = self.last_said = 0.0
+        self.spent_at: float | None = None
+        self.told: dict[str, int] = {}  # name → the mark of the budget that he was told of
         self.refused: Refusal | None = None
 
-    @initialize(document=st.sampled_from([REVIEW, DEBATE, QUEUE, FREE, ENDLESS]))
-    def open(self, document: dict[str, Any]) -> None:
-        self.talk = Talk(document, ann=None, bob=None, cid=None)
-        self.naive = Naive(document)
+        self.talk = Talk(self.document, ann=None, bob=None, cid=None)
+        self.naive = Naive(self.document)
 
     # ---- acts -------------------------------------------------------------------------------
 
@@ -213,16 +146,31 @@ class AnyContract(RuleBasedStateMachine):
             self.say(Draft(pair[at % 2], content, type))
 
     @rule(
-        choice=st.sampled_from(["a", "b"]),
+        at=st.integers(0, 1),
+        choices=st.lists(st.sampled_from(["a", "b"]), min_size=1, max_size=3),
         senders=st.permutations(["ann", "bob", "cid"]),
-        votes=st.integers(1, 3),
+        then=st.sampled_from(["nothing", "leave", "author", "chair", "worker"]),
     )
-    def decide(self, choice: str, senders: list[str], votes: int) -> None:
-        """Some say what may end this room."""
-        body = {"verdict": "approved", "choice": choice, "final": True}
-        for sender in senders[:votes]:
-            for one in self.naive.rules:
+    def decide(self, at: int, choices: list[str], senders: list[str], then: str) -> None:
+        """Some say what may end this room; then the last of the others leaves or changes."""
+        for choice, sender in zip(choices, senders, strict=False):
+            verdict = "approved" if choice == "a" else "rejected"
+            body = {"verdict": verdict, "choice": choice, "final": True}
+            for one in self.naive.rules[at : at + 1]:
                 self.say(Draft(sender, body, one["type"]))
+        if then == "leave":
+            self.leave(senders[-1])
+        elif then != "nothing":
+            self.join(senders[-1], then, False)
+
+    @rule(to=st.sampled_from([(), ("bob",), ("bob", "cid")]), done=st.booleans())
+    def hand_out(self, to: tuple[str, ...], done: bool) -> None:
+        """Work, taken or not, done or not."""
+        self.say(Draft("ann", "See parser.py:88.", "request", to))
+        self.say(Draft("bob", "ok", "accept"))
+        self.say(Draft("ann", "ok", "closing"))
+        if done:
+            self.say(Draft("bob", "ok", "result"))
 
     @rule(pause=st.sampled_from([True, *[False] * 5]), proof=PROOFS)
     def hold(self, pause: bool, proof: Proof) -> None:
@@ -241,7 +189,8 @@ class AnyContract(RuleBasedStateMachine):
         step = self.act(
             lambda room, past: room.close("ada", "Enough.", proof=proof, stamp=stamp(self.now))
         )
-        assert step is None or proof != NO_PROOF
+        by_roles = any(one.get("by") for one in self.naive.rules)
+        assert step is None or proof == OWNER or (proof == TRUSTED and not by_roles)
 
     @precondition(lambda self: self.talk.room.closing is not None)
     @rule()
@@ -268,8 +217,10 @@ class AnyContract(RuleBasedStateMachine):
             assert human
             assert proof is TRUSTED
             assert step.room.closing is None
+            assert all(one.standing.score == 0 for one in step.room.members.values())
             self.began = self.last_said = self.now
             self.naive.begin_anew()
+            self.told, self.spent_at = {}, None
 
     @rule(
         messages=st.sampled_from([None, 3, 9, 15]),
@@ -292,19 +243,35 @@ class AnyContract(RuleBasedStateMachine):
         )
         if step:
             assert proof != NO_PROOF
+            if document["budget"] != self.naive.document["budget"]:
+                self.told = {}
             self.naive.document = document
+            self.note_what_is_spent()
 
     @rule(seconds=st.sampled_from([1, 1, 30, 30, 450, 899]))
     def wait(self, seconds: float) -> None:
         self.now += seconds
 
+    @rule(seconds=st.sampled_from([-1, 0]))
+    def wait_until_it_is_due(self, seconds: float) -> None:
+        at, _ = self.due
+        if at < NO_LIMIT:
+            self.now = max(self.now, at + seconds)
+
+    @precondition(lambda self: self.is_overdue)
+    @rule()
+    def catch_up(self) -> None:
+        self.expire()
+        self.reopen(True, TRUSTED)
+
     @rule()
     def expire(self) -> None:
-        is_due = self.is_overdue
+        is_due, (_, reason) = self.is_overdue, self.due
         step = self.act(lambda room, past: room.expire(stamp(self.now)))
 
         assert step
         assert bool(step.messages) == is_due
+        assert not is_due or (step.room.closing and step.room.closing.reason == reason)
 
     # ---- saying something -------------------------------------------------------------------
 
@@ -327,8 +294,11 @@ class AnyContract(RuleBasedStateMachine):
             assert self.naive.too_much(draft, member.name, member.role) == []
             self.naive.hear(draft, member.name)
         self.last_said = self.now
+        self.note_what_is_spent()
         self.must_wake_by_the_rules(draft, step)
         self.must_tell_by_the_rules(draft, step)
+        self.must_hold_back_by_the_rules(draft, step, before)
+        self.must_end_with_the_reserve(draft, step)
         self.naive.vote(draft, member.name, member.role)
         self.must_be_ended_as_decided(
             step,
@@ -373,9 +343,30 @@ class AnyContract(RuleBasedStateMachine):
             assert step.notices == ()
             return
         assert not of_type or self.naive.is_type_short(member.name)
-        assert not shares or self.naive.percent(member.name, self.now - self.began) >= 75
+        mark = max(one for one in (0, 75, 90) if one <= self.percent_of(member.name))
+        assert bool(shares) == (mark > self.told.get(member.name, 0))
+        self.told[member.name] = max(mark, self.told.get(member.name, 0))
         assert not by_guard or member.standing.score >= LOW["notice"]
         assert not by_guard or draft.type not in {*NEVER_SCORED, *self.naive.exempt_types}
+
+    def must_hold_back_by_the_rules(self, draft: Draft, step: Step, before: Room) -> None:
+        """What has to happen to a note that says nothing, and to the scores after a person's."""
+        if draft.sender_type == "human":
+            assert all(one.standing.score == 0 for one in step.room.members.values())
+        elif draft.type == "note" and draft.content in EMPTY:
+            known = before.members.get(skeleton(draft.sender))
+            told = known.standing.notices if known else 0
+            score = step.room.must_be_member(draft.sender).standing.score
+            on_stall = self.naive.document["guard"].get("on_stall", "hush")
+            is_stalled = score >= LOW["hush"] and told >= 2 and not before.expectations
+            assert score < LOW["quiet"] or on_stall == "notice" or step.messages[0].wakes == ()
+            assert not is_stalled or on_stall != "hush"
+            assert not is_stalled or on_stall != "close" or step.room.closing
+
+    def must_end_with_the_reserve(self, draft: Draft, step: Step) -> None:
+        closing, is_over = step.room.closing, self.naive.is_over
+        assert closing or not is_over or draft.sender_type == "human"
+        assert closing is None or closing.reason != "budget" or is_over
 
     def must_be_ended_as_decided(self, step: Step, *, work_is_open: bool) -> None:
         """`work_is_open`: so it was before the room ended, which settles everything."""
@@ -397,16 +388,29 @@ class AnyContract(RuleBasedStateMachine):
     def work_is_open(self) -> bool:
         return bool(self.open_work)
 
+    # ---- time -------------------------------------------------------------------------------
+
+    def note_what_is_spent(self) -> None:
+        spent_at = self.now if self.spent_at is None else self.spent_at
+        self.spent_at = spent_at if self.naive.is_spent else None
+
+    def percent_of(self, name: str) -> float:
+        return self.naive.percent(name, self.now - self.began)
+
+    @property
+    def due(self) -> tuple[float, str]:
+        """When the room has to close, and why."""
+        budget = self.naive.document["budget"]
+        idle_s = budget.get("idle_s", NO_LIMIT) if self.talk.room.lifecycle == "open" else NO_LIMIT
+        return min(
+            (self.began + budget.get("lifetime_s", NO_LIMIT), "lifetime"),
+            (self.last_said + idle_s, "idle"),
+            (NO_LIMIT if self.spent_at is None else self.spent_at + RESERVE_S, "budget"),
+        )
+
     @property
     def is_overdue(self) -> bool:
-        room, budget = self.talk.room, self.naive.document["budget"]
-        spent_at = (room.reserve_since - NOON).total_seconds() if room.reserve_since else NO_LIMIT
-        is_idle = self.now - self.last_said >= budget.get("idle_s", NO_LIMIT)
-        return room.closing is None and (
-            (is_idle and room.lifecycle == "open")
-            or self.now - self.began >= budget.get("lifetime_s", NO_LIMIT)
-            or self.now - spent_at >= RESERVE_S
-        )
+        return self.talk.room.closing is None and self.now >= self.due[0]
 
     # ---- what always holds ------------------------------------------------------------------
 
@@ -422,7 +426,12 @@ class AnyContract(RuleBasedStateMachine):
         room = self.talk.room
         assert (room.lifecycle == "closed") == (room.closing is not None)
         assert room.closing is None or room.expectations == ()
-        assert room.closing is None or self.talk.messages[-1].type == "room.closed"
+        if room.closing:
+            named = self.naive.document["budget"].get("on_budget")
+            assert self.talk.messages[-1].type == "room.closed"
+            reason, outcome = room.closing.reason, room.closing.outcome
+            assert reason not in ENDS or outcome == (named or ENDS[reason])
+            assert reason not in ("stalled", "closed") or outcome == reason
 
     @invariant()
     def the_room_counts_what_agents_said(self) -> None:
@@ -432,11 +441,6 @@ class AnyContract(RuleBasedStateMachine):
         for member in room.members.values():
             own = sum(one.sender == member.name for one in said)
             assert member.spent.messages == own
-
-    @invariant()
-    def a_spent_room_is_in_its_reserve_or_closed(self) -> None:
-        room = self.talk.room
-        assert room.closing or (room.reserve_since is not None) == self.naive.is_spent
 
     @invariant()
     def no_role_has_more_than_it_may(self) -> None:
@@ -453,7 +457,35 @@ def is_valid(draft: Draft, document: dict[str, Any]) -> bool:
     return not has_schema or body.get("verdict") in ("approved", "rejected")
 
 
-TestAnyContract = AnyContract.TestCase
-TestAnyContract.settings = settings(
-    max_examples=100, stateful_step_count=40, deadline=None, derandomize=True
-)
+class Review(AnyTalk):
+    document = REVIEW
+
+
+class Debate(AnyTalk):
+    document = DEBATE
+
+
+class Queue(AnyTalk):
+    document = QUEUE
+
+
+class Free(AnyTalk):
+    document = FREE
+
+
+class Endless(AnyTalk):
+    document = ENDLESS
+
+
+TestReview = Review.TestCase
+TestDebate = Debate.TestCase
+TestQueue = Queue.TestCase
+TestFree = Free.TestCase
+TestEndless = Endless.TestCase
+
+QUICK = settings(max_examples=60, stateful_step_count=40, deadline=None, derandomize=True)
+TestReview.settings = QUICK
+TestDebate.settings = QUICK
+TestQueue.settings = QUICK
+TestFree.settings = QUICK
+TestEndless.settings = QUICK
