@@ -20,6 +20,7 @@ from .callers import TRUSTED, owner_proof_of, proof_of
 from .errors import HttpProblem
 from .finding import Finder
 from .following import Follower
+from .gate import Gate
 from .limits import MAX_BATCH_BODY_BYTES, body_as
 from .queries import Query, known_id, seq_in
 from .reading import PageQuery
@@ -36,6 +37,7 @@ class Services:
     rooms: RoomService
     finder: Finder
     follower: Follower
+    gate: Gate
 
 
 def services(request: Request) -> Services:

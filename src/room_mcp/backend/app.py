@@ -16,10 +16,12 @@ from starlette.routing import BaseRoute, Match, Route
 from room_mcp.settings import Settings
 from room_mcp.store.interface import Store
 
-from .api import ClientGone, Handler, Services
-from .errors import HttpProblem, problem
+from .api import ClientGone, Handler, Services, services
+from .callers import REQUEST_ID
+from .errors import HttpProblem, new_request_id, problem
 from .finding import Finder
 from .following import Follower
+from .gate import Door, Gate
 from .guard import LOOPBACK, Guard
 from .operations import OPERATIONS, Operation
 from .pages import PAGES
@@ -36,6 +38,7 @@ def create_app(
     routes: Sequence[BaseRoute] = (),
     alongside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext[None],
     clock: Callable[[], datetime] = utc_now,
+    door: Door = Door(),
 ) -> Starlette:
     """The whole REST backend over a store, which it opens and closes.
 
@@ -44,8 +47,9 @@ def create_app(
         routes: What is served beside the calls, behind the same guard.
         alongside: What runs while the store is open.
         clock: Tells the time by which rooms end.
+        door: Whom the server lets in.
     """
-    rooms = RoomService.over(store, settings, clock)
+    rooms = RoomService.over(store, settings, clock, door)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
@@ -69,6 +73,7 @@ def create_app(
         rooms=rooms,
         finder=Finder(rooms.store, rooms.clock),
         follower=Follower(rooms.store, rooms.reader, rooms.waits),
+        gate=Gate(rooms.store, clock, door),
     )
     return app
 
@@ -82,7 +87,7 @@ def drain(app: Starlette) -> None:
 def _route(operation: Operation) -> Route:
     route = Route(
         operation.path,
-        _telling_problems(operation.handler),
+        _answering(operation),
         methods=[operation.method],
         name=f"{operation.method} {operation.path}",
     )
@@ -92,16 +97,19 @@ def _route(operation: Operation) -> Route:
     return route
 
 
-def _telling_problems(handler: Handler) -> Handler:
-    """The outermost place: whatever a handler raises becomes a problem, never a stack trace."""
+def _answering(operation: Operation) -> Handler:
+    """The outermost place: whatever goes wrong becomes a problem, never a stack trace."""
 
     async def answer(request: Request) -> Response:
+        request.scope[REQUEST_ID] = request_id = new_request_id()
+        gate = services(request).gate
         try:
-            return await handler(request)
+            await gate.admit(request, public=operation.public, demo=operation.is_of_demos)
+            return await operation.handler(request)
         except (ClientGone, ClientDisconnect):
             return Response(status_code=CLIENT_GONE)
         except Exception as error:
-            return problem(error)
+            return problem(error, request_id)
 
     return answer
 

@@ -26,10 +26,18 @@ class Kind(NamedTuple):
 
 KINDS: Mapping[str, Kind] = {
     "malformed": Kind(400, "The request cannot be understood"),
+    "key_required": Kind(401, "A key is needed"),
+    "key_invalid": Kind(401, "The key lets nobody in"),
     "host_not_allowed": Kind(403, "Not the host of this server"),
     "origin_not_allowed": Kind(403, "Not a page of this server"),
     "name_protected": Kind(403, "The name belongs to a key"),
+    "name_not_yours": Kind(403, "The key stands for another name"),
     "not_a_member": Kind(403, "Not a member"),
+    "not_yet_admitted": Kind(403, "Not admitted yet"),
+    "muted": Kind(403, "Muted by the owner"),
+    "barred": Kind(403, "Not let in by the owner"),
+    "admins_only": Kind(403, "Only for admins"),
+    "quota_exceeded": Kind(403, "The quota is used up"),
     "not_the_owner": Kind(403, "Not the owner"),
     "people_only": Kind(403, "Only for people"),
     "role_may_not": Kind(403, "Not with this role"),
@@ -90,8 +98,13 @@ def described(error: Exception) -> tuple[str, str, str, Mapping[str, Any]]:
             return "internal", "Something went wrong here; it has been logged.", "Try again.", {}
 
 
-def problem(error: Exception) -> JSONResponse:
-    """The RFC 9457 answer to an error."""
+def new_request_id() -> str:
+    """What names a request in its answer and in the audit."""
+    return secrets.token_hex(8)
+
+
+def problem(error: Exception, request_id: str = "") -> JSONResponse:
+    """The RFC 9457 answer to an error; without a request's id it gets one of its own."""
     code, detail, advice, facts = described(error)
     kind = KINDS[code]
     body = {
@@ -102,8 +115,12 @@ def problem(error: Exception) -> JSONResponse:
         "code": code,
         "advice": advice,
         "error": detail,
-        "requestId": secrets.token_hex(8),
+        "requestId": request_id or new_request_id(),
         **facts,
     }
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if code in PASSING else None
+    headers: dict[str, str] = {}
+    if code in PASSING:
+        headers["Retry-After"] = str(RETRY_AFTER_S)
+    if kind.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="room-mcp"'
     return JSONResponse(body, kind.status, headers, media_type=PROBLEM_JSON)

@@ -19,7 +19,8 @@ class Operation:
     """One call.
 
     `query` are the parameters it knows; `media` what it answers with, if not JSON, and
-    `other_media` what on request; `other_status` is another that is no refusal.
+    `other_media` what on request; `other_status` is another that is no refusal. A `public` call needs no key on any
+    server; those of a room need none where the room is a demo.
     """
 
     method: str
@@ -33,8 +34,16 @@ class Operation:
     media: str = "application/json"
     other_media: tuple[str, ...] = ()
     other_status: int | None = None
+    public: bool = False
 
 
+    @property
+    def is_of_demos(self) -> bool:
+        """Whether callers without a key may make it for demo rooms, where there are such."""
+        return self.path == DEMO_PATH or self.path.startswith(f"{_ROOM}/")
+
+
+DEMO_PATH = "/agent/demo/room"
 _post_as_owner = partial(api.post_message, default_sender=OWNER_NAME)
 _ROOM = "/agent/rooms/{id}"
 _OWNERS = "/api/rooms/{id}"
@@ -42,7 +51,7 @@ _OWNERS = "/api/rooms/{id}"
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "POST",
-        "/agent/demo/room",
+        DEMO_PATH,
         api.create_demo_room,
         "Open a room to try things out",
         wire.RoomCreated,
@@ -240,6 +249,6 @@ OPERATIONS: tuple[Operation, ...] = (
         other_media=("application/x-ndjson",),
         other_status=204,
     ),
-    Operation("GET", "/healthz", api.healthz, "The process runs", wire.Health),
-    Operation("GET", "/readyz", api.readyz, "The store answers", wire.Health),
+    Operation("GET", "/healthz", api.healthz, "The process runs", wire.Health, public=True),
+    Operation("GET", "/readyz", api.readyz, "The store answers", wire.Health, public=True),
 )

@@ -104,9 +104,14 @@ async def llms_txt(request: Request) -> Response:
 PAGES: tuple[Operation, ...] = (
     Operation("GET", "/", index, "The rooms, for people", media=_HTML),
     Operation("GET", "/rooms/{id}", transcript, "A room's transcript, for people", media=_HTML),
-    Operation("GET", "/openapi.json", openapi_json, "This description"),
-    Operation("GET", "/docs", docs, "This description, for people", media=_HTML),
+    Operation("GET", "/openapi.json", openapi_json, "This description", public=True),
+    Operation("GET", "/docs", docs, "This description, for people", media=_HTML, public=True),
     Operation(
-        "GET", "/llms.txt", llms_txt, "How to use this server, for agents", media="text/plain"
+        "GET",
+        "/llms.txt",
+        llms_txt,
+        "How to use this server, for agents",
+        media="text/plain",
+        public=True,
     ),
 )

@@ -41,6 +41,7 @@ from .callers import key_hash, new_key, sender_type
 from .drafts import draft_of, idempotency_key, named
 from .errors import KINDS, described
 from .finding import unread
+from .gate import Door
 from .ids import new_message_id, new_room_id
 from .reading import Missed, Reader
 from .templates import Templates
@@ -68,15 +69,20 @@ class RoomService:
     reader: Reader
     templates: Templates
     clock: Callable[[], datetime] = utc_now
+    door: Door = Door()
 
     @classmethod
     def over(
-        cls, store: Store, settings: Settings, clock: Callable[[], datetime] = utc_now
+        cls,
+        store: Store,
+        settings: Settings,
+        clock: Callable[[], datetime] = utc_now,
+        door: Door = Door(),
     ) -> RoomService:
         waits = Waits()
         timely = TimelyStore(store, clock)
         reader = Reader(timely, waits, clock)
-        return cls(timely, settings, waits, reader, Templates(settings.templates), clock)
+        return cls(timely, settings, waits, reader, Templates(settings.templates), clock, door)
 
     # ---- rooms ----------------------------------------------------------------------------
 

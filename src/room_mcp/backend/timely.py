@@ -43,6 +43,13 @@ class TimelyStore:
         self.erase = store.erase
         self.delete = store.delete
         self.directory_version = store.directory_version
+        self.add_key = store.add_key
+        self.server_key = store.server_key
+        self.server_keys = store.server_keys
+        self.revoke_key = store.revoke_key
+        self.key_used = store.key_used
+        self.add_invitation = store.add_invitation
+        self.redeem = store.redeem
 
     @property
     def epoch(self) -> str:

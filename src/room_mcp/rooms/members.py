@@ -18,11 +18,24 @@ class Proof(NamedTuple):
     `key_hash` is the SHA-256 of a key sent with the request, `bearer_hash` that of a bearer
     token, which may be meant for somebody else: one that fits nothing here is passed over.
     `trusted` callers own the store itself (the embedded backend): keys do not guard against them.
+
+    `principal` is whom the caller's server key stands for, as names are compared; `human` says
+    that this is a person, `admin` that all rooms are his to keep in order. A `stranger` has no
+    key on a server that wants one: only demo rooms exist for him.
     """
 
     key_hash: str | None = None
     trusted: bool = False
     bearer_hash: str | None = None
+    principal: str = ""
+    human: bool = False
+    admin: bool = False
+    stranger: bool = False
+
+    @property
+    def is_person(self) -> bool:
+        """Whether a claim to be a person counts."""
+        return self.trusted or self.human
 
     def shows(self, key_hash: str | None) -> bool:
         return key_hash is not None and any(

@@ -71,6 +71,41 @@ class NameProtected(Refusal):
     advice = "Send the member key that the join answer gave, or join under another name."
 
 
+class NameNotYours(Refusal):
+    """The caller's server key stands for another name."""
+
+    code = "name_not_yours"
+    advice = "Speak under the name of your key."
+
+
+class Muted(Refusal):
+    """The owner lets this member read, and not speak."""
+
+    code = "muted"
+    advice = "Read on; the owner of the room can let you speak again."
+
+
+class Barred(Refusal):
+    """The owner has removed this caller, or declined to let him in."""
+
+    code = "barred"
+    advice = "It is the owner's decision: tell your user, and do not try again."
+
+
+class NotYetAdmitted(Refusal):
+    """The owner has not decided yet whether the caller comes in."""
+
+    code = "not_yet_admitted"
+    advice = "Wait: your wait ends when the owner decides."
+
+
+class QuotaExceeded(Refusal):
+    """The caller has as many rooms, or as much, as he may have."""
+
+    code = "quota_exceeded"
+    advice = "Close or delete a room of yours first."
+
+
 class NotTheOwner(Refusal):
     """Only whoever holds the room's owner key may do this."""
 

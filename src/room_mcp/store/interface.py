@@ -15,6 +15,8 @@ from typing import NamedTuple, Protocol
 
 from room_mcp.rooms import Message, Past, Refusal, Room, Step
 
+from .callers import CallerStore
+
 MAX_PAGE_MESSAGES = 500
 MAX_PAGE_BYTES = 1024 * 1024
 MAX_SCANNED = 5_000  # messages that a filtered read looks at before it answers with a cursor
@@ -127,7 +129,7 @@ class Watch(Protocol):
         ...
 
 
-class Store(Protocol):
+class Store(CallerStore, Protocol):
     @property
     def epoch(self) -> str:
         """Changes when the store was restored from an older copy."""

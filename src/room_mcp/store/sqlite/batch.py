@@ -25,7 +25,16 @@ from ..tokens import content_tokens
 from .cache import Kept, RoomCache
 from .connection import Database
 from .hearing import Hearing
-from .rows import Row, insert, key_of, message_row, messages_where, rows_matching, stored_room
+from .rows import (
+    MESSAGE_COLUMNS,
+    Row,
+    insert,
+    key_of,
+    message_row,
+    messages_where,
+    rows_matching,
+    stored_room,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -323,7 +332,7 @@ class Batch:
 
     def write(self) -> Changes:
         """Write what was decided; the rest is COMMIT."""
-        insert(self.db, "messages", self._rows)
+        insert(self.db, f"messages ({MESSAGE_COLUMNS})", self._rows)
         insert(self.db, "words (rowid, tokens)", self._words)
         insert(self.db, "keys", [(*key, *value) for key, value in self._keys.items()])
         self._hearing.write()

@@ -21,6 +21,10 @@ MAX_ROWS = 64  # per statement; lengths are powers of two, so that few statement
 
 Row = Sequence[SqlValue]
 
+MESSAGE_COLUMNS = (
+    "key, id, at, sender, sender_type, type, content, addressees, reply_to, mentions, wakes"
+)
+
 
 def key_of(room_no: int, seq: int) -> int:
     """The number under which a message is kept; one room's keys lie side by side."""
@@ -28,7 +32,7 @@ def key_of(room_no: int, seq: int) -> int:
 
 
 def message_row(room_no: int, message: Message) -> Row:
-    """The message in the order of the table's columns."""
+    """The message in the order of `MESSAGE_COLUMNS`."""
     return (
         key_of(room_no, message.seq),
         message.id,

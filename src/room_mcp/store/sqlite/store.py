@@ -14,6 +14,7 @@ from anyio import CancelScope
 
 from room_mcp.rooms import Refusal, Room
 
+from ..callers import Invitation, ServerKey
 from ..interface import (
     MAX_PAGE_BYTES,
     Act,
@@ -29,15 +30,15 @@ from ..interface import (
     StoreUnavailable,
     Watch,
 )
+from . import callers, queries
 from . import marks as marking
-from . import queries
 from .batch import Changes
 from .cache import RoomCache
 from .connection import must_be_sound
 from .marks import Marks
 from .readers import Query, Readers
 from .wakeups import Wakeups, Watching
-from .work import Acting, AnyWork, Creating, Deleting, Erasing, Work
+from .work import Acting, AnyWork, Creating, Deleting, Erasing, Work, Writing
 from .writer import Writer
 
 DEFAULT_TIMEOUT_S = 10.0
@@ -319,6 +320,34 @@ class SqliteStore:
         self._marks_timer = None
         if self._is_open and self._marks.pending():
             self._writer.submit(())
+
+    # ---- callers --------------------------------------------------------------------------------
+
+    async def add_key(self, key: ServerKey) -> None:
+        await self._perform(Writing(lambda db: callers.add_key(db, key)), None)
+
+    async def server_key(self, id: str) -> ServerKey | None:
+        return await self._look_up(lambda db: callers.server_key(db, id))
+
+    async def server_keys(self) -> list[ServerKey]:
+        return await self._query(callers.server_keys)
+
+    async def revoke_key(self, id: str, at: datetime) -> ServerKey | None:
+        return await self._perform(Writing(lambda db: callers.revoke_key(db, id, at)), None)
+
+    def key_used(self, id: str, at: datetime) -> None:
+        self._must_be_open()
+        self._writer.submit((Writing(lambda db: callers.note_use(db, id, at)),))
+
+    async def add_invitation(self, invitation: Invitation) -> None:
+        await self._perform(Writing(lambda db: callers.add_invitation(db, invitation)), None)
+
+    async def redeem(
+        self, code_hash: str, at: datetime, key_for: Callable[[Invitation], ServerKey]
+    ) -> ServerKey | None:
+        return await self._perform(
+            Writing(lambda db: callers.redeem(db, code_hash, at, key_for)), None
+        )
 
     # ---- watching -------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
@@ -12,6 +12,7 @@ from room_mcp.rooms import Refusal, Room
 
 from ..interface import Act, Decide, Done
 from .batch import Batch
+from .connection import Database
 
 T = TypeVar("T")
 
@@ -121,6 +122,19 @@ class Deleting(Work[None]):
         before = batch.room(self._room_id)
         self._decide(before, batch.past(self._room_id))
         batch.delete(self._room_id)
+
+
+class Writing(Work[T]):
+    """Rows that belong to no room; they are written at once, and nothing fails after them."""
+
+    alone = True
+
+    def __init__(self, write: Callable[[Database], T]) -> None:
+        super().__init__()
+        self._write = write
+
+    def perform(self, batch: Batch) -> T:
+        return self._write(batch.db)
 
 
 AnyWork = Work[Any]

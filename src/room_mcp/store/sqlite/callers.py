@@ -1,0 +1,118 @@
+"""Server keys and invitations as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from ..callers import Invitation, ServerKey
+from ..codec import micros, moment
+from .connection import Database
+
+_KEY_COLUMNS = "id, hash, name, kind, admin, created_at, expires_at, revoked_at, used_at"
+
+
+def add_key(db: Database, key: ServerKey) -> None:
+    db.run(
+        f"INSERT INTO server_keys ({_KEY_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            key.id,
+            key.hash,
+            key.name,
+            key.kind,
+            key.admin,
+            micros(key.created_at),
+            _micros(key.expires_at),
+            _micros(key.revoked_at),
+            _micros(key.used_at),
+        ),
+    )
+
+
+def server_key(db: Database, id: str) -> ServerKey | None:
+    row = db.row(f"SELECT {_KEY_COLUMNS} FROM server_keys WHERE id = ?", (id,))
+    return None if row is None else _key_from(*row)
+
+
+def server_keys(db: Database) -> list[ServerKey]:
+    rows = db.rows(f"SELECT {_KEY_COLUMNS} FROM server_keys ORDER BY created_at, id")
+    return [_key_from(*row) for row in rows]
+
+
+def revoke_key(db: Database, id: str, at: datetime) -> ServerKey | None:
+    db.run(
+        "UPDATE server_keys SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL",
+        (micros(at), id),
+    )
+    return server_key(db, id)
+
+
+def note_use(db: Database, id: str, at: datetime) -> None:
+    db.run(
+        "UPDATE server_keys SET used_at = max(coalesce(used_at, 0), ?) WHERE id = ?",
+        (micros(at), id),
+    )
+
+
+def add_invitation(db: Database, invitation: Invitation) -> None:
+    db.run("DELETE FROM invitations WHERE expires_at <= ?", (micros(invitation.created_at),))
+    db.run(
+        "INSERT INTO invitations (hash, name, kind, created_at, expires_at)"
+        " VALUES (?, ?, ?, ?, ?)",
+        (
+            invitation.hash,
+            invitation.name,
+            invitation.kind,
+            micros(invitation.created_at),
+            micros(invitation.expires_at),
+        ),
+    )
+
+
+def redeem(
+    db: Database, code_hash: str, at: datetime, key_for: Callable[[Invitation], ServerKey]
+) -> ServerKey | None:
+    row = db.row(
+        "DELETE FROM invitations WHERE hash = ? AND expires_at > ?"
+        " RETURNING hash, name, kind, created_at, expires_at",
+        (code_hash, micros(at)),
+    )
+    if row is None:
+        return None
+    hash, name, kind, created_at, expires_at = row
+    key = key_for(Invitation(hash, name, kind, moment(created_at), moment(expires_at)))
+    add_key(db, key)
+    return key
+
+
+def _key_from(
+    id: str,
+    hash: str,
+    name: str,
+    kind: Any,
+    admin: int,
+    created_at: int,
+    expires_at: int | None,
+    revoked_at: int | None,
+    used_at: int | None,
+) -> ServerKey:
+    return ServerKey(
+        id=id,
+        hash=hash,
+        name=name,
+        kind=kind,
+        admin=bool(admin),
+        created_at=moment(created_at),
+        expires_at=_moment(expires_at),
+        revoked_at=_moment(revoked_at),
+        used_at=_moment(used_at),
+    )
+
+
+def _micros(at: datetime | None) -> int | None:
+    return None if at is None else micros(at)
+
+
+def _moment(kept: int | None) -> datetime | None:
+    return None if kept is None else moment(kept)
