@@ -167,3 +167,98 @@ async def test_a_retry_is_answered_with_the_standing_of_now(desk: Desk):
 
     assert again["seq"] == first["seq"]
     assert again["standing"]["score"] == 4.0
+
+
+# ---- what a URL may ask -------------------------------------------------------------------------
+
+TOO_LONG = "x" * 201
+LONG_QUERIES = [
+    *(("/agent/rooms", name) for name in ("query", "member", "before", "limit", "closed", "mine")),
+    *(
+        ("messages", name)
+        for name in ("after", "before", "limit", "wait", "since", "sender", "type", "reader", "ack")
+    ),
+    *(("history", name) for name in ("after", "before", "limit", "since")),
+    *(("/agent/updates", name) for name in ("directory", "wait", "reader")),
+    ("search", "q"),
+    ("/agent/search", "q"),
+    ("export", "format"),
+    ("stream", "after"),
+]
+
+
+@pytest.mark.parametrize(("call", "name"), LONG_QUERIES)
+async def test_a_parameter_that_is_too_long_is_refused_by_name(desk: Desk, call: str, name: str):
+    id = (await desk.room())["roomId"]
+    path = call if call.startswith("/") else f"/agent/rooms/{id}/{call}"
+    answer = await desk.http.get(path, params={name: TOO_LONG})
+    told = must_be_problem(answer)
+
+    assert (answer.status_code, told["code"]) == (400, "malformed")
+    assert told["detail"] == f"The parameter {name!r} has more than 200 characters."
+
+
+@pytest.mark.parametrize(
+    ("path", "name"), [("rooms", "ids"), ("rooms", "read"), ("updates", "rooms"), ("search", "ids")]
+)
+async def test_a_list_that_is_too_long_is_refused_by_name(desk: Desk, path: str, name: str):
+    query = {"q": "x", name: "x" * 12_801} if path == "search" else {name: "x" * 12_801}
+    answer = await desk.http.get(f"/agent/{path}", params=query)
+
+    assert answer.status_code == 400
+    assert repr(name) in must_be_problem(answer)["detail"]
+
+
+async def test_200_rooms_fit_into_one_list(desk: Desk):
+    rooms = ",".join(f"{n:08}-0000-4000-8000-000000000000:{2**53}" for n in range(200))
+    answer = await desk.http.get("/agent/updates", params={"rooms": rooms})
+
+    assert (answer.status_code, len(answer.json()["rooms"])) == (200, 200)
+
+
+async def test_a_parameter_that_is_given_twice_is_refused(desk: Desk):
+    answer = await desk.http.get("/agent/rooms?closed=0&closed=1")
+
+    assert answer.status_code == 400
+    assert "'closed' is given twice" in must_be_problem(answer)["detail"]
+
+
+# ---- what a body may hold -----------------------------------------------------------------------
+
+
+async def test_a_packed_body_is_refused(desk: Desk):
+    headers = {"Content-Encoding": "gzip"}
+    packed = await desk.http.post("/agent/demo/room", json={"name": "x"}, headers=headers)
+    plain = await desk.http.post(
+        "/agent/demo/room", json={"name": "x"}, headers={"Content-Encoding": "identity"}
+    )
+
+    assert (packed.status_code, must_be_problem(packed)["code"]) == (415, "not_json")
+    assert plain.status_code == 201
+
+
+@pytest.mark.parametrize("body", [b'{"name":"x","name":"y"}', b'{"name":"x","n":{"a":1,"a":1}}'])
+async def test_a_field_twice_is_refused(desk: Desk, body: bytes):
+    headers = {"Content-Type": "application/json"}
+    answer = await desk.http.post("/agent/demo/room", content=body, headers=headers)
+
+    assert (answer.status_code, must_be_problem(answer)["code"]) == (400, "malformed")
+    assert "twice" in answer.json()["detail"]
+
+
+async def test_texts_may_hold_as_many_commas_and_quotes_as_they_like(desk: Desk):
+    id = (await desk.room())["roomId"]
+    posts = [{"sender": "ann", "content": ',[{\\"' * 8_000} for _ in range(30)]
+    done = await desk.http.post(f"/agent/rooms/{id}/messages/batch", json={"messages": posts})
+
+    assert {one["status"] for one in done.json()["results"]} == {201}
+
+
+async def test_a_batch_of_too_many_values_is_refused(desk: Desk):
+    id = (await desk.room())["roomId"]
+    post = {"sender": "ann", "content": {"of": [1] * 20_000}}
+    few = await desk.http.post(f"/agent/rooms/{id}/messages/batch", json={"messages": [post] * 9})
+    many = await desk.http.post(f"/agent/rooms/{id}/messages/batch", json={"messages": [post] * 10})
+
+    assert few.status_code == 200
+    assert (many.status_code, must_be_problem(many)["code"]) == (413, "too_large")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
-from typing import Any, TypeVar, cast
+import re
+from itertools import islice
+from typing import Any, NoReturn, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json
 from starlette.requests import Request
 
 from .errors import HttpProblem
@@ -15,6 +17,10 @@ MAX_BODY_BYTES = 1024 * 1024
 MAX_BATCH_BODY_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 64
 MAX_INTEGER = 2**53  # beyond it JSON readers lose digits
+# Strings, commas and opening brackets: a value takes a hundred times the memory of the comma before
+# it. A message of 64 KiB has 64 Ki at most, a contract of 128 KiB twice as many.
+MAX_PARTS = 200_000
+_PART = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[,\[{]', re.DOTALL)
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -29,7 +35,14 @@ async def body_as(
             place.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    raw = await _raw_body(request, max_bytes)
+    coding = request.headers.get("content-encoding", "").strip().lower()
+    if coding not in ("", "identity"):  # a few bytes of it can stand for gigabytes
+        raise HttpProblem(
+            "not_json",
+            f"The body is encoded as {coding[:50]!r}.",
+            "Send the JSON as it is, without Content-Encoding.",
+        )
+    raw = await raw_body(request, max_bytes)
     # Only for a body: pages of other sites can send one without a preflight as text/plain.
     if raw and kind != "application/json":
         raise HttpProblem(
@@ -37,20 +50,16 @@ async def body_as(
             f"The body's content type is {kind or 'missing'!r}.",
             "Send JSON with the header Content-Type: application/json.",
         )
-    try:
-        value = from_json(raw or b"{}", allow_inf_nan=False)
-    except ValueError as error:
-        raise HttpProblem(
-            "malformed", f"The body is not JSON: {error}.", "Send one JSON object in UTF-8."
-        ) from None
+    value = _read(raw or b"{}")
     must_be_plain(value)
     try:
-        return model.model_validate(value, strict=False, by_name=False)
+        return model.model_validate(value, by_name=False)
     except ValidationError as error:
         raise HttpProblem("malformed", *_told(error, model)) from None
 
 
-async def _raw_body(request: Request, max_bytes: int) -> bytes:
+async def raw_body(request: Request, max_bytes: int) -> bytes:
+    """The body as it came; raises HttpProblem for one of more bytes."""
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
@@ -65,6 +74,67 @@ async def _raw_body(request: Request, max_bytes: int) -> bytes:
     return b"".join(chunks)
 
 
+def _read(raw: bytes) -> Any:
+    """The value that a JSON text in UTF-8 spells.
+
+    Raises:
+        HttpProblem: It spells none, too many, or an object that has a field twice.
+    """
+    # Counted as a whole first: few texts come near the limit, and looking at each part takes time.
+    if sum(map(raw.count, (b'"', b",", b"[", b"{"))) > MAX_PARTS:
+        _must_have_few_parts(raw)
+    try:
+        return _JSON.decode(raw.decode())
+    except RecursionError:
+        raise _too_deep() from None
+    except ValueError as error:
+        raise HttpProblem(
+            "malformed", f"The body is not JSON: {error}.", "Send one JSON object in UTF-8."
+        ) from None
+
+
+def _must_have_few_parts(raw: bytes) -> None:
+    if sum(1 for _ in islice(_PART.finditer(raw), MAX_PARTS + 1)) > MAX_PARTS:
+        raise HttpProblem(
+            "too_large",
+            f"The JSON has more than {MAX_PARTS} strings, commas and brackets.",
+            "Send less at once, or the many values as one text.",
+        )
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; with a field twice it would be one thing to us and another to the next reader."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise HttpProblem(
+            "malformed", "An object of the JSON has a field twice.", "Send each field once."
+        )
+    return members
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > len(str(-MAX_INTEGER)):
+        raise _too_many_digits()
+    return int(digits)
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
+
+
+_JSON = json.JSONDecoder(object_pairs_hook=_members, parse_int=_integer, parse_constant=_no_number)
+
+
+def _too_deep() -> HttpProblem:
+    return HttpProblem(
+        "malformed", f"The JSON is deeper than {MAX_DEPTH} levels.", "Send a flatter one."
+    )
+
+
+def _too_many_digits() -> HttpProblem:
+    return HttpProblem("malformed", "An integer is beyond 2^53.", "Send large numbers as strings.")
+
+
 def must_be_plain(value: Any) -> None:
     """Refuse what would not come back as it was sent.
 
@@ -76,9 +146,7 @@ def must_be_plain(value: Any) -> None:
     while stack:
         one, depth = stack.pop()
         if depth > MAX_DEPTH:
-            raise HttpProblem(
-                "malformed", f"The JSON is deeper than {MAX_DEPTH} levels.", "Send a flatter one."
-            )
+            raise _too_deep()
         match one:
             case str():
                 _must_be_text(one)
@@ -89,9 +157,7 @@ def must_be_plain(value: Any) -> None:
                     "malformed", "A number is too large.", "Send large numbers as strings."
                 )
             case int() if abs(one) > MAX_INTEGER:
-                raise HttpProblem(
-                    "malformed", "An integer is beyond 2^53.", "Send large numbers as strings."
-                )
+                raise _too_many_digits()
             case dict():
                 members = cast("dict[str, Any]", one)
                 stack.extend((key, depth + 1) for key in members)
@@ -112,7 +178,7 @@ def _must_be_text(value: str) -> None:
     if not is_text:
         raise HttpProblem(
             "malformed",
-            "A text holds NUL or half of a surrogate pair.",
+            "A text of the JSON holds NUL or half of a surrogate pair.",
             "Send valid Unicode text without NUL.",
         )
 

@@ -12,6 +12,9 @@ from room_mcp import wire
 from .errors import HttpProblem
 from .limits import MAX_INTEGER
 
+_FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+MAX_TEXT_CHARS = 200  # twice what a name may have; words to search for are no more either
+MAX_LIST_CHARS = 64 * wire.MAX_UPDATE_ROOMS  # an id, a colon, a seq and a comma take 54
 _MAX_SEQ_DIGITS = 16  # of 2^53; Python refuses to read numbers of thousands of digits
 
 
@@ -28,16 +31,32 @@ class Query:
                     f"The parameter {name[:50]!r} is not known here.",
                     f"Known: {known}.",
                 )
+        given = [name for name, _ in self._params.multi_items()]
+        if len(given) > len(self._params):
+            twice = next(name for name in given if given.count(name) > 1)
+            raise HttpProblem(
+                "malformed", f"The parameter {twice!r} is given twice.", "Send it once."
+            )
+
+    def _value(self, name: str, most: int = MAX_TEXT_CHARS) -> str | None:
+        value = self._params.get(name)
+        if value is not None and len(value) > most:
+            raise HttpProblem(
+                "malformed",
+                f"The parameter {name!r} has more than {most} characters.",
+                "Send a shorter one.",
+            )
+        return value
 
     def text(self, name: str) -> str | None:
-        value = self._params.get(name)
+        value = self._value(name)
         if value is not None and "\x00" in value:
             raise HttpProblem("malformed", f"The parameter {name!r} holds NUL.", "Leave it out.")
         return value
 
     def cursor(self, name: str) -> int | None:
         """A seq, 0 or more; None when it is not given."""
-        value = self._params.get(name)
+        value = self._value(name)
         if value is None:
             return None
         seq = seq_in(value)
@@ -51,11 +70,11 @@ class Query:
 
     def limit(self, default: int, most: int = wire.MAX_LIMIT) -> int:
         """A page size, clamped to 1 … `most`; the answer says what it became."""
-        value = self._params.get("limit")
+        value = self._value("limit")
         if value is None:
             return default
         try:
-            return max(1, min(int(value[:20]), most))
+            return max(1, min(int(value), most))
         except ValueError:
             raise HttpProblem(
                 "malformed", "The parameter 'limit' is no number.", f"Send 1 to {most}."
@@ -63,8 +82,8 @@ class Query:
 
     def wait_s(self) -> float:
         """Seconds to wait, clamped to 0 … `MAX_WAIT_S`."""
-        value = self._params.get("wait")
-        if not value:
+        value = self._value("wait")
+        if value is None:
             return 0
         try:
             seconds = float(value)
@@ -79,12 +98,20 @@ class Query:
         return max(0.0, min(seconds, float(wire.MAX_WAIT_S)))
 
     def flag(self, name: str, default: bool) -> bool:
-        value = self._params.get(name)
-        return default if value is None else value.lower() not in ("0", "false", "no", "")
+        value = self._value(name)
+        if value is None:
+            return default
+        if value.lower() not in _FLAGS:
+            raise HttpProblem(
+                "malformed",
+                f"The parameter {name!r} is neither true nor false.",
+                "Send one of them.",
+            )
+        return _FLAGS[value.lower()]
 
     def time(self, name: str) -> datetime | None:
-        value = self._params.get(name)
-        if not value:
+        value = self._value(name)
+        if value is None:
             return None
         try:
             at = datetime.fromisoformat(value)
@@ -96,13 +123,13 @@ class Query:
 
     def ids(self, name: str) -> list[str]:
         """Room ids, separated by commas."""
-        value = self._params.get(name)
+        value = self._value(name, MAX_LIST_CHARS)
         return [known_id(part) for part in _at_most(value.split(","))] if value else []
 
     def cursors(self, name: str) -> dict[str, int]:
         """`id:after` pairs, separated by commas; without `:after` from the start."""
         found: dict[str, int] = {}
-        for part in _at_most((self._params.get(name) or "").split(",")):
+        for part in _at_most((self._value(name, MAX_LIST_CHARS) or "").split(",")):
             room_id, _, after = part.partition(":")
             if not part:
                 continue
