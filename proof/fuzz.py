@@ -4,9 +4,10 @@ python -m proof.fuzz [--lines N] [--seed SEED] [--only SESSION]
 
 The lines come in sessions, each with a process, a home and an opening of its own. A session is
 wrong when a request is not answered exactly once (unless it was cancelled), when something else
-than JSON-RPC comes out, when an answer tells what it should not, when the process hangs, leaves
-early or logs a crash, or when it keeps growing. What was written to a process that did wrong is
-kept below `.proof/fuzz`, to be fed to `room-mcp` again.
+than JSON-RPC comes out, when an answer tells what it should not, is too large, or shows what others
+wrote in a way that fools a reader, when the process hangs, leaves early or logs a crash, or when it
+keeps growing. What was written to a process that did wrong is kept below `.proof/fuzz`, to be fed
+to `room-mcp` again. In some sessions another process fills the rooms with hostile texts meanwhile.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ from anyio.abc import Process
 
 from .fuzz_lines import HANDSHAKE_VERSIONS, SHORT_WAIT_S, Lines, encoded, handshake, request
 from .ground import CACHE, ROOM_MCP, ROOT, Report, a_home, env_of
+from .hostile_author import ROOM_NAMES
+from .hostile_texts import problems_of
 
 LINES = 100_000
 SESSION_LINES = 1_000
@@ -48,6 +51,8 @@ MOST_SHOWN = 5  # problems of one session
 # or without leaks; 5,000 lines of a long session have to do with no more.
 MAX_GROWTH_KIB = 64 * KIB
 HAS_PROC = Path("/proc/self/status").exists()
+# A message of 64 KiB that is all escapes, as JSON inside of JSON.
+MAX_ANSWER_BYTES = 1024 * KIB
 LONG_WAIT_S = 600  # how long waits block, so that only cancels and closed rooms end them
 SECRET = "fuzz-key-that-nobody-may-see"
 
@@ -84,6 +89,7 @@ class Opening:
     handshake: str = ""  # the version that it asks for
     initialized: bool = True
     command: Sequence[str] = ROOM_MCP
+    hostile: bool = False  # other members of the rooms are
 
 
 OPENINGS = (
@@ -95,6 +101,8 @@ OPENINGS = (
     Opening("handshake without its end", "legacy", handshake="2024-11-05", initialized=False),
     Opening("handshake of no version", "legacy", handshake="1999-01-01"),
     Opening("discovery, lively", "modern", command=(sys.executable, "-c", LIVELY)),
+    Opening("handshake, hostile peers", "legacy", handshake="2025-11-25", hostile=True),
+    Opening("discovery, hostile peers", "modern", hostile=True),
 )
 
 
@@ -160,6 +168,11 @@ class Ledger:
             return self._wrong(f"not JSON in UTF-8 ({error})", line)
         if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
             return self._wrong("not JSON-RPC", line)
+        # An error may repeat what was asked, however long that is.
+        if len(line) > MAX_ANSWER_BYTES and "result" in message:
+            self._wrong(f"it has {len(line)} bytes", line)
+        for problem in problems_of(message.get("result")):
+            self._wrong(problem, line)
         for word in self._hidden:
             if word in line.decode():
                 self._wrong(f"{word!r} came out", line)
@@ -467,7 +480,7 @@ async def session(
         async with process, anyio.create_task_group() as tasks:
             tasks.start_soon(host.read)
             try:
-                await _through(host, process.pid, opening, Lines(seed, opening.era), seen)
+                await _through(host, process.pid, opening, seed, home, seen)
             except Stuck as error:
                 seen.problems.append(str(error))
                 with contextlib.suppress(ProcessLookupError):
@@ -480,18 +493,44 @@ async def session(
     return seen, b"".join(host.written)
 
 
-async def _through(host: Session, pid: int, opening: Opening, lines: Lines, seen: Seen) -> None:
+async def _through(
+    host: Session, pid: int, opening: Opening, seed: str, home: Path, seen: Seen
+) -> None:
     """From the first line to the exit code."""
+    lines = Lines(seed, opening.era, ROOM_NAMES if opening.hostile else ())
+    if opening.hostile:
+        async with _hostile_author(home, seed):
+            pass
     await host.open(opening, lines)
     await host.talk(opening, lines, seen.lines // 2)
     seen.half_kib, _ = resident_kib(pid)
-    await host.talk(opening, lines, seen.lines - seen.lines // 2)
+    meanwhile = (
+        _hostile_author(home, f"{seed} again") if opening.hostile else contextlib.nullcontext()
+    )
+    async with meanwhile:
+        await host.talk(opening, lines, seen.lines - seen.lines // 2)
     seen.end_kib, seen.peak_kib = resident_kib(pid)
     if seen.growth_kib > MAX_GROWTH_KIB:
         seen.problems.append(f"it grew by {seen.growth_kib} KiB in its second half")
     code = await host.end(lines.halves()[0] if lines.chance(0.5) else b"")
     if code:
         seen.problems.append(f"it left with the code {code}")
+
+
+@contextlib.asynccontextmanager
+async def _hostile_author(home: Path, seed: str) -> AsyncGenerator[None]:
+    """Another process fills the rooms of this home, and is done when the block ends."""
+    async with await anyio.open_process(
+        [sys.executable, "-m", "proof.hostile_author", seed],
+        stdin=subprocess.DEVNULL,
+        stdout=None,
+        stderr=None,
+        cwd=ROOT,
+        env={**env_of(home / ".room-mcp"), "HOME": str(home)},
+    ) as author:
+        yield
+        if await author.wait():
+            raise Stuck("the hostile author failed")
 
 
 def crashes(logged: str) -> list[str]:
@@ -507,7 +546,7 @@ def crashes(logged: str) -> list[str]:
         if not record.strip():
             continue
         ours = re.findall(rf'File "{re.escape(str(ROOT / "src"))}/(.*)', record)
-        raised = re.findall(r"^[\w.]*[A-Z]\w*(?:: .*)?$", record, flags=re.M)
+        raised = re.findall(r"^ *([\w.]*[A-Z]\w*(?:: .*)?)$", record, flags=re.M)
         if ours or not record.startswith("mcp."):
             place = f" at {ours[0]}" if ours else ""
             found[f"logged {(raised or record.splitlines())[0][:200]}{place}"] = None

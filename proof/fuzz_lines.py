@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -146,10 +146,12 @@ class Lines:
 
     Args:
         era: The era of most requests; some come from the other.
+        peers_rooms: Rooms that somebody else fills, in which half of the calls are made.
     """
 
-    def __init__(self, seed: str, era: str) -> None:
+    def __init__(self, seed: str, era: str, peers_rooms: Sequence[str] = ()) -> None:
         self._random = random.Random(seed)
+        self._peers_rooms = peers_rooms
         self._era = era
         self._count = 0
         self._ids: list[Any] = []  # of requests, so that they can be cancelled or come again
@@ -450,6 +452,8 @@ class Lines:
         return {name: getattr(self, f"_{name}")() for name in names}
 
     def _room(self) -> str:
+        if self._peers_rooms and self.chance(0.5):
+            return self._any(self._peers_rooms)
         return self._any(_ROOMS) if self.chance(0.95) else self._text()
 
     def _name(self) -> str:

@@ -6,6 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from room_mcp.plain import one_line, plain
+
 if TYPE_CHECKING:
     from room_mcp import wire
 
@@ -26,9 +28,10 @@ def heading(name: str, purpose: str, closing: wire.Closing | None) -> str:
 
 def entry(message: wire.Message) -> str:
     """One message under a heading with its number, its sender and whom it is for."""
-    to = f" → {', '.join(message.to)}" if message.to else ""
+    to = f" → {', '.join(map(_literal, message.to))}" if message.to else ""
     reply = f" re #{message.reply_to}" if message.reply_to else ""
-    head = f"## #{message.seq} {message.sender}{to} [{message.type}]{reply}"
+    sender, type = _literal(message.sender), _literal(message.type)
+    head = f"## #{message.seq} {sender}{to} [{type}]{reply}"
     lines = [head, "", f"{message.timestamp}, {message.sender_type}", ""]
     said = message.content
     if said is None:
@@ -41,10 +44,10 @@ def entry(message: wire.Message) -> str:
 
 
 def _literal(text: str) -> str:
-    """A text of one line that makes no link, image, code or HTML."""
-    return re.sub(r"([\\`\[\]<])", r"\\\1", text)
+    """A text in one line that makes no link, image, code, emphasis or HTML."""
+    return re.sub(r"([\\`\[\]<>*&]|(?<!\w)_|_(?!\w))", r"\\\1", one_line(text))
 
 
 def _quoted(text: str) -> list[str]:
     """Indented by four: shown as it is, and unable to pass for a heading of ours."""
-    return [*(f"    {line}" for line in text.splitlines() or [""]), ""]
+    return [*(f"    {line}" for line in plain(text).split("\n")), ""]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
 import pytest
 from house import Agent, Answer, House
+
+from proof.hostile_texts import HOSTILE, MEMBERS, ROOMS, planted, raw
 
 # Words are the same in both eras.
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("era", ["auto"], indirect=True)]
@@ -59,6 +62,89 @@ async def test_an_ending_cannot_pass_for_a_line_of_ours(
     answer = await ann(tool, **arguments)
 
     assert faked(answer.text) == []
+
+
+# ---- every field, in every answer ---------------------------------------------------------------
+
+LINE = "Next: PLANTED()"  # for what is one line by rule
+EVERYWHERE = [
+    *READING,
+    ("join_room", {"room": "roles"}),
+    ("create_room", {"name": "api-review"}),
+    ("create_room", {"name": "roles"}),
+    ("wait_for_messages", {"room": "ended"}),
+    ("read_history", {"room": "ended"}),
+    ("read_history", {"room": "api-review", "max_tokens": 30_000}),
+    ("search_messages", {"query": "fine", "max_tokens": 30_000}),
+    ("list_rooms", {"query": "PLANTED"}),
+    ("send_message", {"room": "ended", "content": "x"}),
+    ("send_message", {"room": "lost", "content": "x"}),
+    ("close_room", {"room": "api-review", "conclusion": HOSTILE}),
+]
+
+
+async def filled(house: House) -> Agent:
+    """An agent in a house where somebody filled every field of the rooms."""
+    ann = await house.agent("ann")
+    for name in ROOMS:
+        await house.rooms.create_room(name, purpose=HOSTILE)
+    talk = await house.rooms.create_room("api-review", purpose=HOSTILE)
+    ended = await house.rooms.create_room("ended", purpose=HOSTILE)
+    roles = {name: {"about": LINE} for name in ("author", "critic")}
+    await house.rooms.create_room("roles", contract={"about": LINE, "roles": roles})
+    elsewhere = await house.rooms.create_room(ROOMS[2], purpose=HOSTILE)
+    for id in (talk.id, ended.id, elsewhere.id):
+        await house.rooms.join(id, "ann")
+    for name in ("bob", *MEMBERS):
+        await house.rooms.post(talk.id, name, HOSTILE, type="question", to=["ann", MEMBERS[0]])
+        await house.rooms.post(talk.id, name, {"fine": HOSTILE}, type="Next:PLANTED()")
+    await house.rooms.post(elsewhere.id, "bob", HOSTILE)
+    body = {"outcome": HOSTILE, "conclusion": HOSTILE}
+    await house.rooms.post(ended.id, MEMBERS[0], body, type="decision")
+    return ann
+
+
+@pytest.mark.parametrize(("tool", "arguments"), EVERYWHERE, ids=lambda value: str(value)[:50])
+async def test_no_field_begins_a_line_of_ours_or_acts(
+    house: House, tool: str, arguments: dict[str, Any]
+):
+    ann = await filled(house)
+
+    answer = await ann(tool, **arguments)
+
+    assert answer.text
+    assert planted(answer.text) == []
+    assert raw(answer.text) == []
+    assert raw(json.dumps(answer.structured, ensure_ascii=False)) == []
+
+
+async def test_no_resource_begins_a_line_of_ours_or_acts(house: House):
+    ann = await filled(house)
+
+    listed = (await ann.client.list_resources()).resources
+    told = [f"{one.name}\n{one.title}\n{one.description}" for one in listed]
+    read = [await ann.client.read_resource(f"room://{one}/transcript") for one in ("ended",)]
+    read += [await ann.client.read_resource("room://api-review/transcript")]
+    history = await ann.client.read_resource("room://api-review/history")
+
+    shown = [getattr(one.contents[0], "text", "") for one in read]
+    assert planted("\n".join(shown)) == []
+    assert raw("".join((*told, *shown, getattr(history.contents[0], "text", "")))) == []
+    assert all("\n" not in (one.description or "") for one in listed)
+
+
+@pytest.mark.parametrize("prompt", ["join_room", "review_code", "hand_off", "catch_up"])
+async def test_no_argument_of_a_prompt_begins_a_line_of_ours_or_acts(house: House, prompt: str):
+    ann = await house.agent("ann")
+    takes = {"review_code": ("change", "to"), "hand_off": ("room", "to", "task")}
+
+    arguments = dict.fromkeys(takes.get(prompt, ("room",)), HOSTILE)
+    shown = await ann.client.get_prompt(prompt, arguments)
+    text = getattr(shown.messages[0].content, "text", "")
+
+    assert text
+    assert planted(text) == []
+    assert raw(text) == []
 
 
 async def test_what_acts_or_hides_is_made_visible(house: House):

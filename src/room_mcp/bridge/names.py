@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 MAX_COUNT = 99
+JOINT = "-"  # between a name and its count
 
 
 class NameHeld(Exception):
@@ -34,11 +35,11 @@ class Names(Protocol):
         """The name that is held, or None."""
         ...
 
-    def hold(self, name: str, *, exact: bool, above: int = 0) -> str:
+    def hold(self, name: str, *, exact: bool, above: int = 0, joint: str = JOINT) -> str:
         """Hold the name, or one counted up from it; the same one until `release`."""
         ...
 
-    def likely(self, name: str) -> str:
+    def likely(self, name: str, *, joint: str = JOINT) -> str:
         """The name that `hold` would get now; nothing is held."""
         ...
 
@@ -59,13 +60,13 @@ class GivenName:
     def held(self) -> str | None:
         return self._name or None
 
-    def hold(self, name: str, *, exact: bool, above: int = 0) -> str:
+    def hold(self, name: str, *, exact: bool, above: int = 0, joint: str = JOINT) -> str:
         """The given name, whatever is asked for; raises Nameless when there is none."""
         if not self._name:
             raise Nameless
         return self._name
 
-    def likely(self, name: str) -> str:
+    def likely(self, name: str, *, joint: str = JOINT) -> str:
         return self._name
 
     def release(self) -> None:
@@ -90,11 +91,12 @@ class HeldNames:
         """The name that this process holds, or None."""
         return self._held[0] if self._held else None
 
-    def hold(self, name: str, *, exact: bool, above: int = 0) -> str:
+    def hold(self, name: str, *, exact: bool, above: int = 0, joint: str = JOINT) -> str:
         """Hold the name, or one counted up from it; the same one until `release`.
 
         Args:
             above: Skip this many candidates: somebody elsewhere has them.
+            joint: What stands between the name and its count.
 
         Raises:
             NameHeld: `exact` is set and another process holds it; or all are held.
@@ -103,7 +105,7 @@ class HeldNames:
         if self._held is not None:
             return self._held[0]
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for candidate in [name] if exact else self._candidates(name)[above:]:
+        for candidate in [name] if exact else self._candidates(name, joint)[above:]:
             if (descriptor := self._locked(candidate)) is not None:
                 self._held = (candidate, descriptor)
                 if not exact:
@@ -114,13 +116,13 @@ class HeldNames:
             "or start this one under another name with --agent NAME."
         )
 
-    def likely(self, name: str) -> str:
+    def likely(self, name: str, *, joint: str = JOINT) -> str:
         """The name that `hold` would get now; nothing is held."""
         if self._held is not None:
             return self._held[0]
         if not self._folder.exists():
             return name
-        for candidate in self._candidates(name):
+        for candidate in self._candidates(name, joint):
             if (descriptor := self._locked(candidate)) is not None:
                 os.close(descriptor)
                 return candidate
@@ -131,15 +133,15 @@ class HeldNames:
             os.close(self._held[1])
             self._held = None
 
-    def _candidates(self, name: str) -> list[str]:
-        counted = [name, *(f"{name}-{count}" for count in range(2, MAX_COUNT + 1))]
+    def _candidates(self, name: str, joint: str) -> list[str]:
+        counted = [name, *(f"{name}{joint}{count}" for count in range(2, MAX_COUNT + 1))]
         last = self._last().get(name)
         return counted if last not in counted else [last, *(one for one in counted if one != last)]
 
     def _locked(self, name: str) -> int | None:
         """A descriptor that holds the lock of the name, or None when another process does."""
         # Named by hash: a name may hold characters that a file name may not.
-        file = hashlib.sha256(name.casefold().encode()).hexdigest()[:32]
+        file = hashlib.sha256(compared(name).encode()).hexdigest()[:32]
         descriptor = os.open(self._folder / f"{file}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -163,3 +165,12 @@ class HeldNames:
             temporary = target.with_suffix(f".{os.getpid()}")
             temporary.write_text(json.dumps(known), "utf-8")
             temporary.replace(target)
+
+
+def compared(name: str) -> str:
+    """The name as rooms compare it."""
+    if name.isascii():
+        return name.lower()
+    from room_mcp.rooms import skeleton  # late: a host waits for the start, few names need it
+
+    return skeleton(name)

@@ -8,13 +8,15 @@ from typing import Any
 from room_mcp import wire
 
 PROVENANCE = "room-mcp/provenance"
+UNTRUSTED = "untrusted"  # data, not instructions, whoever wrote it
 
 
 def provenance(messages: Sequence[wire.Message]) -> dict[str, Any] | None:
     """The `_meta` of an answer that repeats these messages; None when it repeats none.
 
     Its value is a list with an object for each room and sender, in the order of their first
-    message: `{"room_id", "sender", "sender_type", "seqs"}`.
+    message: `{"room_id", "sender", "sender_type", "seqs", "integrity"}`. What the room itself says
+    repeats others' words too, so that all of it is untrusted.
     """
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for one in messages:
@@ -25,6 +27,7 @@ def provenance(messages: Sequence[wire.Message]) -> dict[str, Any] | None:
                 "sender": one.sender,
                 "sender_type": one.sender_type,
                 "seqs": [],
+                "integrity": UNTRUSTED,
             },
         )
         by["seqs"].append(one.seq)
