@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-PROOFS := conformance inspector clients hosts fuzz
+PROOFS := conformance inspector clients hosts fuzz rest_fuzz
 
 .PHONY: help demo test check bench proof $(PROOFS) constraints clean
 
@@ -35,6 +35,8 @@ bench: $(VENV)/.dev
 # What could not be tried on this machine is said, and fails only the proof of all.
 $(PROOFS): $(VENV)/.dev
 	$(BIN)/python -m proof.$@ || test $$? -eq 3
+
+fuzz: rest_fuzz
 
 proof: $(VENV)/.dev
 	$(BIN)/python -m proof

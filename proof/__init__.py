@@ -5,4 +5,4 @@ thing it saw, and ends with 0 when all of it held, 1 when something failed, and 
 failed but something could not be tried on this machine.
 """
 
-PROOFS = ("conformance", "inspector", "clients", "hosts", "fuzz")
+PROOFS = ("conformance", "inspector", "clients", "hosts", "fuzz", "rest_fuzz")

@@ -25,7 +25,7 @@ PARAMETER = {
     "required": ["name", "in", "schema"],
     "properties": {
         "name": {"type": "string"},
-        "in": {"enum": ["path", "query"]},
+        "in": {"enum": ["path", "query", "header"]},
         "required": {"type": "boolean"},
         "description": {"type": "string", "minLength": 1},
         "schema": {"$ref": "https://json-schema.org/draft/2020-12/schema"},
@@ -45,6 +45,34 @@ CONTENT = {
         "additionalProperties": False,
     },
 }
+HEADERS = {
+    "type": "object",
+    "additionalProperties": {
+        "type": "object",
+        "required": ["schema"],
+        "properties": {
+            "description": {"type": "string", "minLength": 1},
+            "schema": {"$ref": "https://json-schema.org/draft/2020-12/schema"},
+        },
+        "additionalProperties": False,
+    },
+}
+LINKS = {
+    "type": "object",
+    "propertyNames": {"pattern": "^[a-zA-Z0-9._-]+$"},
+    "additionalProperties": {
+        "type": "object",
+        "required": ["operationId", "parameters"],
+        "properties": {
+            "operationId": {"type": "string"},
+            "parameters": {
+                "type": "object",
+                "additionalProperties": {"pattern": r"^\$(response\.body#/|request\.path\.)"},
+            },
+        },
+        "additionalProperties": False,
+    },
+}
 OPERATION = {
     "type": "object",
     "required": ["operationId", "summary", "parameters", "responses"],
@@ -60,11 +88,16 @@ OPERATION = {
         },
         "responses": {
             "type": "object",
-            "propertyNames": {"pattern": "^(?:[1-5][0-9]{2}|default)$"},
+            "propertyNames": {"pattern": "^[1-5][0-9]{2}$"},
             "additionalProperties": {
                 "type": "object",
                 "required": ["description"],
-                "properties": {"description": {"type": "string"}, "content": CONTENT},
+                "properties": {
+                    "description": {"type": "string"},
+                    "content": CONTENT,
+                    "headers": HEADERS,
+                    "links": LINKS,
+                },
                 "additionalProperties": False,
             },
         },
@@ -117,6 +150,25 @@ def test_every_reference_leads_somewhere_and_every_operation_has_its_own_id():
 
     assert named <= schemas.keys()
     assert len(ids) == len(set(ids)) == len(OPERATIONS)
+
+
+def test_every_link_leads_to_a_call_that_takes_what_it_passes_on():
+    calls = [one for path in document()["paths"].values() for one in path.values()]
+    takes = {one["operationId"]: {each["name"] for each in one["parameters"]} for one in calls}
+    answers = [answer for one in calls for answer in one["responses"].values()]
+    links = [link for answer in answers for link in answer.get("links", {}).values()]
+
+    assert links
+    for link in links:
+        assert link["parameters"].keys() <= takes[link["operationId"]]
+
+
+def test_every_refusal_that_there_is_can_come_up_in_some_call():
+    calls = [one for path in document()["paths"].values() for one in path.values()]
+    told = [answer["description"] for one in calls for answer in one["responses"].values()]
+    named = {code for text in told for code in re.findall(r"\b[a-z_]+\b", text)}
+
+    assert errors.KINDS.keys() - named == {"no_such_path", "no_such_method"}
 
 
 def test_every_path_parameter_is_in_its_path_and_the_other_way_round():
