@@ -36,7 +36,7 @@ def ended() -> Talk:
         ("agent", key("rex")),
         ("human", NO_PROOF),
         ("human", OWNER),
-        ("human", Proof(bearer_hash="owner-hash")),
+        ("human", Proof(spare_hash="owner-hash")),
         ("system", TRUSTED),
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 from room_talk import NO_PROOF, NOON, OWNER, TRUSTED, after, key, post, room, said, stamp
 
 from room_mcp.rooms import Member, Proof, Refusal, Room
+from room_mcp.rooms.entering import MAX_MEMBERS
 from room_mcp.rooms.posting import FULL_ROOM_RESERVE_BYTES
 from room_mcp.rooms.refusals import (
     Malformed,
@@ -22,7 +23,6 @@ from room_mcp.rooms.refusals import (
     RoomPaused,
     SeqMismatch,
 )
-from room_mcp.rooms.room import MAX_MEMBERS
 
 
 def joined(it: Room, name: str, *, proof: Proof = NO_PROOF, **fields: Any) -> Room:
@@ -109,7 +109,7 @@ def test_without_protection_a_name_is_used_without_its_key():
     assert post(joined(room(), "alice"), "alice").room.last_seq == 1
 
 
-@pytest.mark.parametrize("proof", [NO_PROOF, Proof(key_hash="wrong"), Proof(bearer_hash="wrong")])
+@pytest.mark.parametrize("proof", [NO_PROOF, Proof(key_hash="wrong"), Proof(spare_hash="wrong")])
 def test_a_protected_name_needs_its_key(proof: Proof):
     here = joined(room(), "alice", protect=True)
     for act in (
@@ -134,7 +134,7 @@ def test_a_wrong_key_is_refused_and_a_strange_bearer_passed_over():
     with pytest.raises(NameProtected):
         post(here, "alice", proof=Proof(key_hash="wrong"))
 
-    assert post(here, "alice", proof=Proof(bearer_hash="of another server")).room.last_seq == 1
+    assert post(here, "alice", proof=Proof(spare_hash="of another server")).room.last_seq == 1
 
 
 def test_a_member_is_known_by_his_key():
@@ -263,7 +263,7 @@ def test_only_the_owner_closes_without_a_terminal_message(proof: Proof):
     assert "review_complete or decision" in refusal.value.advice
 
 
-@pytest.mark.parametrize("proof", [OWNER, TRUSTED, Proof(bearer_hash="owner-hash")])
+@pytest.mark.parametrize("proof", [OWNER, TRUSTED, Proof(spare_hash="owner-hash")])
 def test_the_owner_closes(proof: Proof):
     step = room("alice").close("ada", "Enough. " * 1_000, proof=proof, stamp=stamp())
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta, timezone
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from room_mcp.rooms import (
     BUILT_IN,
+    Admission,
     Closing,
     Expectation,
+    Knock,
     Member,
     Room,
     Spent,
@@ -20,6 +22,7 @@ from room_mcp.rooms import (
     skeleton,
     template,
 )
+from room_mcp.rooms.admission import Barring
 from room_mcp.store.codec import micros, moment, room_from, state_from
 
 words = some.text(some.characters(codec="utf-8"), max_size=8)
@@ -44,6 +47,19 @@ members = some.builds(
     spent=spent,
     standing=some.builds(Standing, some.floats(0, 12), counts, counts, some.integers(0, 3), counts),
     told_percent=counts,
+    principal=words,
+    muted=some.booleans(),
+)
+admissions = some.builds(
+    Admission,
+    access=some.sampled_from(["open", "keyed", "approval"]),
+    owner=words,
+    demo=some.booleans(),
+    knocking=some.lists(
+        some.builds(Knock, words, some.just("agent"), times, some.none() | words, words, words),
+        max_size=2,
+    ).map(tuple),
+    barred=some.lists(some.builds(Barring, words, words), max_size=2).map(tuple),
 )
 rooms = some.builds(
     Room,
@@ -81,9 +97,12 @@ rooms = some.builds(
         Closing, counts, words, words, words, times, some.sampled_from(["terminal", "idle"])
     ),
     erasures=counts,
+    chain=some.none() | words,
+    admission=admissions,
 )
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(rooms)
 def test_a_room_comes_back_from_its_state(room: Room):
     assert room_from("id", state_from(room), room.contract.source) == room
@@ -103,6 +122,8 @@ def test_every_field_of_a_room_is_kept():
             "size_bytes",
             "closing",
             "erasures",
+            "chain",
+            "admission",
         ),
     ]
 

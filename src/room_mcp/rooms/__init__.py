@@ -1,5 +1,6 @@
 """The rules of a room, pure: no clock, no network, no database, no async."""
 
+from .admission import ACCESSES, Access, Admission, Knock
 from .budget import Allowance, Spent
 from .checking import Checked, checked, features_of
 from .closing import Closing
@@ -10,7 +11,7 @@ from .fields import BadContract
 from .guarding import Standing
 from .members import Member, Proof
 from .message import BUILT_IN_TYPES, SYSTEM, Content, Draft, Message, SenderType, Stamp
-from .names import member_name, room_name, skeleton
+from .names import OWNER, member_name, room_name, skeleton
 from .posting import Past
 from .refusals import Overdue, Refusal
 from .room import Room, Step
@@ -19,10 +20,14 @@ from .verdicts import Verdict
 from .waking import AuthorOf
 
 __all__ = [
+    "ACCESSES",
     "BUILT_IN",
     "BUILT_IN_TYPES",
     "OPEN",
+    "OWNER",
     "SYSTEM",
+    "Access",
+    "Admission",
     "Allowance",
     "AuthorOf",
     "BadContract",
@@ -32,6 +37,7 @@ __all__ = [
     "Contract",
     "Draft",
     "Expectation",
+    "Knock",
     "Member",
     "Message",
     "Overdue",

@@ -10,13 +10,17 @@ from typing import NamedTuple
 from .budget import NOTHING_SPENT, Spent
 from .guarding import AT_REST, Standing
 from .message import SenderType
+from .names import skeleton
+from .refusals import NameNotYours
 
 
 class Proof(NamedTuple):
     """What the caller has shown, apart from the name that he claims.
 
-    `key_hash` is the SHA-256 of a key sent with the request, `bearer_hash` that of a bearer
-    token, which may be meant for somebody else: one that fits nothing here is passed over.
+    `key_hash` is the SHA-256 of a key sent with the request, `spare_hash` that of another one,
+    which may be meant for somebody else: a bearer token, or a member's key beside the owner's.
+    One that fits nothing here is passed over. `more_hashes` are those of a caller who asks about
+    many rooms, and has a key for each.
     `trusted` callers own the store itself (the embedded backend): keys do not guard against them.
 
     `principal` is whom the caller's server key stands for, as names are compared; `human` says
@@ -26,7 +30,8 @@ class Proof(NamedTuple):
 
     key_hash: str | None = None
     trusted: bool = False
-    bearer_hash: str | None = None
+    spare_hash: str | None = None
+    more_hashes: frozenset[str] = frozenset()
     principal: str = ""
     human: bool = False
     admin: bool = False
@@ -37,10 +42,26 @@ class Proof(NamedTuple):
         """Whether a claim to be a person counts."""
         return self.trusted or self.human
 
+    def must_be(self, name: str) -> None:
+        """A server key lets its holder speak as whom it stands for, or as `that/…`.
+
+        Raises:
+            NameNotYours: The name is another one.
+        """
+        own, wanted = self.principal, skeleton(name)
+        if own and wanted != own and not wanted.startswith(f"{own}/"):
+            raise NameNotYours(
+                f"Your key stands for {own!r}: you may not speak as {name!r}.",
+                advice=f"Speak as {own!r} or as '{own}/…', such as '{own}/claude'.",
+                names=[own, f"{own}/…"],
+            )
+
     def shows(self, key_hash: str | None) -> bool:
-        return key_hash is not None and any(
-            shown is not None and hmac.compare_digest(shown, key_hash)
-            for shown in (self.key_hash, self.bearer_hash)
+        if key_hash is None:
+            return False
+        shown = (self.key_hash, self.spare_hash)
+        return key_hash in self.more_hashes or any(
+            one is not None and hmac.compare_digest(one, key_hash) for one in shown
         )
 
 
@@ -50,7 +71,8 @@ class Member:
 
     `protected`: from now on only the holder of the key may use the name. `messages` and
     `size_bytes` count all that he said, `spent` what counts against the budget, of which he was
-    told at `told_percent`.
+    told at `told_percent`. `principal` is whose server key the name is bound to; `muted`: he may
+    read, and not speak.
     """
 
     name: str
@@ -66,3 +88,12 @@ class Member:
     spent: Spent = NOTHING_SPENT
     standing: Standing = AT_REST
     told_percent: int = 0
+    principal: str = ""
+    muted: bool = False
+
+    def is_by(self, proof: Proof) -> bool:
+        """Whether the caller has shown that this is he; a name that is bound to nothing is no
+        proof of anybody."""
+        return proof.shows(self.key_hash) or (
+            self.principal != "" and self.principal == proof.principal
+        )

@@ -135,7 +135,10 @@ class Stamp(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message as the room keeps it; `seq` counts 1, 2, 3 … in its room without gaps."""
+    """A message as the room keeps it; `seq` counts 1, 2, 3 … in its room without gaps.
+
+    `chain` is its hash in a room that has a chain, while its text is there.
+    """
 
     room_id: str
     seq: int
@@ -149,6 +152,7 @@ class Message:
     reply_to: int | None = None
     mentions: tuple[str, ...] = ()
     wakes: tuple[str, ...] = ()
+    chain: str | None = None
 
 
 def addressed(message: Message) -> tuple[str, ...]:

@@ -211,5 +211,12 @@ class PeopleOnly(Refusal):
     advice = "Ask your user: `room-mcp reopen ROOM --human`, at a terminal of the rooms' machine."
 
 
+class LooksLikeSecret(Refusal):
+    """The message seems to hold a secret, and whoever may read the room would have it."""
+
+    code = "looks_like_secret"
+    advice = "Take it out and name the place where it is kept."
+
+
 class Overdue(RoomClosed):
     """The room's time is over, and nobody has written that down yet: run `expire`."""

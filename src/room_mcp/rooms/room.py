@@ -16,7 +16,7 @@ from .budget import NOTHING_SPENT
 from .checking import Checked, checked
 from .closing import MAX_CONCLUSION_CHARS, Closing, Reason, closing_notice, conclusion_of, notice
 from .contract import Contract, TerminalRule
-from .expectations import after_leaving
+from .entering import Wish, admitted, declined, entered, muted, removed, without_member
 from .guard import features
 from .guarding import AT_REST
 from .members import Member, Proof
@@ -24,22 +24,19 @@ from .message import SYSTEM, Draft, Message, SenderType, Stamp
 from .names import skeleton
 from .posting import Past, posted
 from .refusals import (
+    Barred,
     ContractChanged,
     Malformed,
-    NameProtected,
-    NameTaken,
+    Muted,
     NotAMember,
     NotTheOwner,
+    NotYetAdmitted,
     PeopleOnly,
-    RoomFull,
+    RoomClosed,
     RoomPaused,
     SeqMismatch,
 )
-from .roles import role_for
 from .state import Lifecycle, RoomState
-from .verdicts import without
-
-MAX_MEMBERS = 500  # those who left included: their names stay theirs
 
 _AFTER = {  # how a room says that a limit ended it
     "budget": "The budget of this room is spent.",
@@ -82,63 +79,28 @@ class Room(RoomState):
 
         A name that nobody holds a key for may be taken up by anybody; a member who shows his
         key keeps it; a trusted caller may take up every name. Without `role`, a member keeps
-        his, and a new one gets the first that lacks somebody.
+        his, and a new one gets the first that lacks somebody. A room whose owner admits people
+        notes that somebody waits: he is no member then, but `admission` has his knock.
 
         Raises:
             NameTaken: The name is in use by somebody else.
             NameProtected: The name belongs to a key that was not shown.
+            Barred: The owner has sent him away.
             RoleTaken: The role has as many members as it may; or every role has.
             RoomClosed, Overdue: The room has ended, or has to.
             RoomFull: The room has `MAX_MEMBERS` members.
             Malformed: There is no such role.
         """
+        if self.closing is not None and not self.may_be_read_by(proof):
+            raise RoomClosed("This room is closed.")  # how it ended is for those who were in it
         self.must_go_on(stamp.at)
-        known = self.members.get(skeleton(name))
-        if known is None and len(self.members) >= MAX_MEMBERS:
-            raise RoomFull(f"The room has {MAX_MEMBERS} members, as many as it may have.")
-        back = (
-            Member(
-                name=name,
-                kind=kind,
-                joined_at=stamp.at,
-                joined_seq=self.last_seq,
-                key_hash=new_key_hash,
-                protected=protect and new_key_hash is not None,
-            )
-            if known is None
-            else self._taken_up(known, proof, new_key_hash, protect=protect)
-        )
-        if known is None or not known.active or role not in (None, known.role):
-            others = (one for one in self.active_members if one.name != back.name)
-            kept = None if known is None else known.role
-            back = replace(back, role=role_for(self.contract, role, name, kind, others, kept))
-        if back == known:
-            return Step(self)
-        room = self.having(back)
-        if known is not None and known.role != back.role:
-            room = replace(room, verdicts=without(room.verdicts, back, self.contract))
-        return room._ended_if_decided(stamp)
-
-    def _taken_up(
-        self, known: Member, proof: Proof, new_key_hash: str | None, *, protect: bool
-    ) -> Member:
-        keeps_key = proof.shows(known.key_hash)
-        if not keeps_key and not proof.trusted:
-            if known.protected:
-                raise NameProtected(f"The name {known.name!r} is protected by a key in this room.")
-            if known.active and known.key_hash is not None:
-                raise NameTaken(f"{known.name!r} is already in this room.", name=known.name)
-        key_hash = known.key_hash if keeps_key or new_key_hash is None else new_key_hash
-        return replace(
-            known,
-            active=True,
-            key_hash=key_hash,
-            protected=(known.protected or protect or keeps_key) and key_hash is not None,
-            joined_seq=known.joined_seq if known.active else self.last_seq,
-        )
+        wish = Wish(name, role, new_key_hash, protect, kind)
+        room = entered(self, wish, proof, stamp)
+        return Step(self) if room is self else room._ended_if_decided(stamp)
 
     def leave(self, name: str, *, proof: Proof, stamp: Stamp) -> Step:
-        """Stop being a member; questions that waited for the leaver no longer do.
+        """Stop being a member, or waiting to be one; questions that waited for the leaver no
+        longer do.
 
         His verdict no longer counts, which may end the room.
 
@@ -147,13 +109,41 @@ class Room(RoomState):
             RoomClosed, Overdue: The room has ended, or has to.
         """
         self.must_go_on(stamp.at)
-        gone = replace(self.must_speak_as(name, proof), active=False)
-        room = replace(
-            self.having(gone),
-            expectations=after_leaving(self.expectations, gone.name),
-            verdicts=without(self.verdicts, gone, self.contract),
-        )
+        if (knock := self.admission.knock(name)) is not None and knock.is_by(proof):
+            return Step(replace(self, admission=self.admission.without_knock(name)))
+        room = without_member(self, self.must_speak_as(name, proof))
         return room._ended_if_decided(stamp)
+
+    def admit(self, name: str, *, proof: Proof, stamp: Stamp) -> Step:
+        """Let somebody in who waits, or let somebody come back who was sent away; the owner's
+        right, as all that follows here.
+
+        Raises:
+            NotTheOwner, RoomClosed, Overdue: As they say.
+            NotAMember: Nobody of that name waits.
+            RoleTaken: The role that he asked for is full by now.
+        """
+        self._must_be_in_order(proof, stamp)
+        return admitted(self, name, stamp)._ended_if_decided(stamp)
+
+    def decline(self, name: str, *, proof: Proof, stamp: Stamp) -> Step:
+        """Send somebody away who waits; he may not knock again until he is admitted."""
+        self._must_be_in_order(proof, stamp)
+        return Step(declined(self, name))
+
+    def mute(self, name: str, *, silent: bool, proof: Proof, stamp: Stamp) -> Step:
+        """Refuse all that a member says, or take it again."""
+        self._must_be_in_order(proof, stamp)
+        return Step(muted(self, name, silent=silent))
+
+    def remove(self, name: str, *, proof: Proof, stamp: Stamp) -> Step:
+        """Send a member away; he may not come back until he is admitted."""
+        self._must_be_in_order(proof, stamp)
+        return removed(self, name)._ended_if_decided(stamp)
+
+    def _must_be_in_order(self, proof: Proof, stamp: Stamp) -> None:
+        self.must_go_on(stamp.at)
+        self.must_be_owned_by(proof)
 
     # ---- messages ---------------------------------------------------------------------------
 
@@ -181,7 +171,7 @@ class Room(RoomState):
             SeqMismatch: Somebody spoke after `draft.if_last_seq`.
             ContractViolation: The body is not as the contract wants it.
             ContractChanged: It was checked against another contract.
-            BudgetSpent, Hushed, WorkTaken: As they say.
+            BudgetSpent, Hushed, WorkTaken, Muted, Barred, NotYetAdmitted: As they say.
             Malformed: The draft replies to a number that does not exist, or hands over to nobody.
         """
         self.must_go_on(stamp.at)
@@ -197,6 +187,8 @@ class Room(RoomState):
         elif prepared.contract != self.contract:
             raise ContractChanged("The rules of this room have changed meanwhile.")
         sender = self._speaker(draft, proof, stamp)
+        if sender.muted:
+            raise Muted(f"The owner of this room has muted {sender.name!r}.")
         room = self if self.member(sender.name) else self.having(sender)
         done = posted(room, draft, prepared, sender, stamp, past)
         step = done.room._ended_if_decided(stamp, done.message)
@@ -214,22 +206,36 @@ class Room(RoomState):
         if known is None or not known.active:
             if known is not None:
                 self.must_hold_name(known, proof)
-            if self.contract.roles and draft.sender_type != "human":
-                raise NotAMember(
-                    f"{draft.sender!r} is not a member, and this room has roles.",
-                    advice="Join with a role first, as in POST /agent/rooms/ID/join "
-                    f'{{"agentName":"{draft.sender}","role":"…"}}; roles: '
-                    f"{', '.join(self.contract.roles)}.",
-                    roles=list(self.contract.roles),
-                )
-            joined = self.join(
-                draft.sender, proof=proof if known else Proof(), stamp=stamp, kind=draft.sender_type
-            )
-            return joined.room.must_be_member(draft.sender)
+            self._must_join_by_speaking(draft, proof)
+            wish = Wish(draft.sender, kind=draft.sender_type)
+            return entered(self, wish, proof, stamp).must_be_member(draft.sender)
         self.must_hold_name(known, proof)
         if known.protected or not proof.shows(known.key_hash):
             return known
         return replace(known, protected=True)
+
+    def _must_join_by_speaking(self, draft: Draft, proof: Proof) -> None:
+        """Raises NotAMember, NotYetAdmitted or Barred where that takes more than a message."""
+        if self.is_owned_by(proof) and not self.contract.roles:
+            return
+        if self.admission.bars(draft.sender, proof.principal):
+            raise Barred(f"The owner of this room has sent {draft.sender!r} away.")
+        if self.admission.knock(draft.sender) is not None:
+            raise NotYetAdmitted(f"The owner has not admitted {draft.sender!r} yet.")
+        if self.contract.roles and draft.sender_type != "human":
+            raise NotAMember(
+                f"{draft.sender!r} is not a member, and this room has roles.",
+                advice="Join with a role first, as in POST /agent/rooms/ID/join "
+                f'{{"agentName":"{draft.sender}","role":"…"}}; roles: '
+                f"{', '.join(self.contract.roles)}.",
+                roles=list(self.contract.roles),
+            )
+        if self.admission.access != "open" and not self.is_owned_by(proof):
+            raise NotAMember(
+                f"{draft.sender!r} is not a member, and this room is {self.admission.access}.",
+                advice="Join first, as in POST /agent/rooms/ID/join "
+                f'{{"agentName":"{draft.sender}"}}, and send the key that the answer gives.',
+            )
 
     # ---- the end ----------------------------------------------------------------------------
 
@@ -245,7 +251,7 @@ class Room(RoomState):
         """End the room without a terminal message; the right of its owner, and of people.
 
         Where the end belongs to certain roles, an agent needs the owner key for it: having the
-        store open is not enough.
+        store open, or having opened the room, is not enough.
 
         Raises:
             NotTheOwner: The caller may not.
@@ -253,7 +259,8 @@ class Room(RoomState):
         """
         self.must_go_on(stamp.at)
         may = proof.shows(self.owner_key_hash) or (
-            proof.trusted and (kind == "human" or not self.contract.ends_by_roles)
+            self._is_owned_without_key(proof)
+            and (kind == "human" or not self.contract.ends_by_roles)
         )
         if not may:
             ends = self.contract.terminal if self.contract.ends_by_roles else ()
@@ -262,6 +269,7 @@ class Room(RoomState):
                 advice=f"End it with {self._terminal_words()}, or send the ownerKey.",
                 **({"endsBy": _said_by(ends), "terminalType": ends[0].type} if ends else {}),
             )
+        self.must_act_as(by, proof)
         closing = Closing(
             seq=self.last_seq + 1,
             by=by,
@@ -288,9 +296,13 @@ class Room(RoomState):
 
         Raises:
             PeopleOnly: The caller is an agent, or cannot show that he is none.
+            NotTheOwner: He is neither the owner nor a member.
         """
-        if kind != "human" or not proof.trusted:
+        if kind != "human" or not proof.is_person:
             raise PeopleOnly("Only a person reopens a room; else an end would be no end.")
+        if self.member_with(proof) is None:
+            self.must_be_owned_by(proof)
+        self.must_act_as(by, proof)
         if self.closing is None:
             self.must_go_on(stamp.at)
             return Step(self)
@@ -324,8 +336,7 @@ class Room(RoomState):
             ContractChanged: The room has another contract than the one that this should replace.
             NotTheOwner, RoomClosed, Overdue: As they say.
         """
-        self.must_go_on(stamp.at)
-        self.must_be_owned_by(proof)
+        self._must_be_in_order(proof, stamp)
         if self.contract != instead_of:
             raise ContractChanged("The rules of this room have changed meanwhile.")
         if contract.guard.numbers != instead_of.guard.numbers:
@@ -346,7 +357,12 @@ class Room(RoomState):
         closing = self.closing and replace(self.closing, conclusion="")
         verdicts = tuple(one._replace(conclusion="") for one in self.verdicts)
         return replace(
-            self, size_bytes=0, erasures=self.erasures + 1, closing=closing, verdicts=verdicts
+            self,
+            size_bytes=0,
+            erasures=self.erasures + 1,
+            closing=closing,
+            verdicts=verdicts,
+            chain=None if self.chain is None else "",  # begun anew: a hash would tell of the text
         )
 
     def pause(self, by: str, *, proof: Proof, stamp: Stamp) -> Step:
@@ -360,8 +376,8 @@ class Room(RoomState):
     # ---- how acts work ----------------------------------------------------------------------
 
     def _held(self, to: Lifecycle, notice_type: str, by: str, proof: Proof, stamp: Stamp) -> Step:
-        self.must_go_on(stamp.at)
-        self.must_be_owned_by(proof)
+        self._must_be_in_order(proof, stamp)
+        self.must_act_as(by, proof)
         if self.lifecycle == to:
             return Step(self)
         said = self._said(notice_type, by, stamp.ids[0], self.time(stamp))

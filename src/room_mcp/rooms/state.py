@@ -8,19 +8,23 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Literal, Self
 
+from .admission import EVERYBODY, Admission
 from .budget import NOTHING_SPENT, Deadline, Spent, deadlines
 from .closing import Closing
 from .contract import Contract
 from .expectations import Expectations
 from .members import Member, Proof
 from .message import Stamp
-from .names import skeleton
+from .names import OWNER, skeleton
 from .refusals import (
+    Barred,
     NameProtected,
     NotAMember,
     NotTheOwner,
+    NotYetAdmitted,
     Overdue,
     RoomClosed,
+    RoomNotFound,
 )
 from .templates import OPEN
 from .verdicts import Verdict, Verdicts, deciding
@@ -32,6 +36,7 @@ Lifecycle = Literal["open", "paused", "closed"]
 class RoomState:
     """The state of one room. `members` is keyed by the skeleton of the name.
 
+    `chain` is the hash of the last message, where the room has a chain of them.
     `spent`, `verdicts` and the guard's standings count since `began_at`, when it was opened or
     last reopened; `reserve_since` is when its budget was spent.
     """
@@ -57,6 +62,8 @@ class RoomState:
     size_bytes: int = 0
     closing: Closing | None = None
     erasures: int = 0
+    chain: str | None = None
+    admission: Admission = EVERYBODY
 
     # ---- questions --------------------------------------------------------------------------
 
@@ -67,7 +74,7 @@ class RoomState:
 
     def member_with(self, proof: Proof) -> Member | None:
         """The active member whose key the caller has shown, or None."""
-        return next((one for one in self.active_members if proof.shows(one.key_hash)), None)
+        return next((one for one in self.active_members if one.is_by(proof)), None)
 
     @property
     def active_members(self) -> tuple[Member, ...]:
@@ -113,7 +120,27 @@ class RoomState:
         )
 
     def is_owned_by(self, proof: Proof) -> bool:
-        return proof.trusted or proof.shows(self.owner_key_hash)
+        """Whether the caller has the rights of the owner; an admin has those of all rooms."""
+        return proof.shows(self.owner_key_hash) or self._is_owned_without_key(proof)
+
+    def _is_owned_without_key(self, proof: Proof) -> bool:
+        """By having the store open, or by a server key: rights that come unasked."""
+        owner = self.admission.owner
+        return proof.trusted or proof.admin or (owner != "" and owner == proof.principal)
+
+    def is_known_to(self, proof: Proof) -> bool:
+        """Whether the room exists for this caller; whoever has its id may knock."""
+        return not proof.stranger or self.admission.demo
+
+    def may_be_read_by(self, proof: Proof) -> bool:
+        """Whether the caller may know more of it than that it exists."""
+        if not self.is_known_to(proof):
+            return False
+        if self.is_owned_by(proof):
+            return True
+        if self.admission.access == "open":
+            return not (proof.principal and self.admission.bars("", proof.principal))
+        return self.member_with(proof) is not None
 
     # ---- laws -------------------------------------------------------------------------------
 
@@ -121,8 +148,35 @@ class RoomState:
         """The active member of that name; raises NotAMember."""
         member = self.member(name)
         if member is None:
+            if self.admission.bars(name, ""):
+                raise Barred(f"The owner has sent {name!r} away.")
             raise NotAMember(f"{name!r} is not a member of this room.")
         return member
+
+    def must_be_known_to(self, proof: Proof) -> None:
+        """Raises RoomNotFound."""
+        if not self.is_known_to(proof):
+            raise RoomNotFound("No room has this id.")
+
+    def must_be_read_by(self, proof: Proof) -> None:
+        """Whoever may not read an unlisted room is told no more than of one that does not exist.
+
+        Raises:
+            RoomNotFound, NotYetAdmitted, Barred, NotAMember: As they say.
+        """
+        if self.may_be_read_by(proof):
+            return
+        if any(one.is_by(proof) for one in self.admission.knocking):
+            raise NotYetAdmitted("The owner of this room has not admitted you yet.")
+        if not self.listed or not self.is_known_to(proof):
+            raise RoomNotFound("No room has this id.")
+        if proof.principal and self.admission.bars("", proof.principal):
+            raise Barred("The owner of this room has sent you away.")
+        raise NotAMember(
+            f"This room is {self.admission.access}: only its members read it.",
+            advice='Join it first, as in POST /agent/rooms/ID/join {"agentName":"…"}, and send '
+            "the key that the answer gives in the header Room-Key.",
+        )
 
     def must_speak_as(self, name: str, proof: Proof) -> Member:
         """The active member of that name, for a caller who may use it.
@@ -137,12 +191,48 @@ class RoomState:
 
     def must_hold_name(self, member: Member, proof: Proof) -> None:
         """A key that was shown must be the member's; a protected name needs one."""
-        if proof.trusted or proof.shows(member.key_hash):
+        if proof.trusted or member.is_by(proof):
             return
+        if member.principal:
+            raise NameProtected(
+                f"The name {member.name!r} belongs to another key of this server.",
+                advice="Speak under the name of your own key.",
+            )
         if member.protected:
             raise NameProtected(f"The name {member.name!r} is protected by a key in this room.")
+        if skeleton(member.name) != OWNER:
+            proof.must_be(member.name)  # it may be from a time when nobody had a key
         if proof.key_hash is not None and not proof.shows(self.owner_key_hash):
             raise NameProtected(f"The key is not the one of {member.name!r} in this room.")
+
+    def must_act_as(self, name: str, proof: Proof) -> None:
+        """Nobody does anything in a member's name, or the owner's, but the member and the owner.
+
+        Raises:
+            NameProtected, NameNotYours: The name belongs to somebody else.
+        """
+        if skeleton(name) != OWNER:
+            proof.must_be(name)
+        if (member := self.members.get(skeleton(name))) is not None:
+            try:
+                self.must_hold_name(member, proof)
+            except NameProtected as refusal:
+                raise NameProtected(
+                    refusal.detail,
+                    advice="Leave the name out to act as the owner, or send the member's key too, "
+                    "in the header Room-Key.",
+                ) from None
+        elif skeleton(name) == OWNER and self._keeps_owner_apart(proof):
+            raise NameProtected(
+                "'owner' is the name of whoever holds the owner key of this room.",
+                advice="Choose another name, or send the ownerKey.",
+            )
+
+    def _keeps_owner_apart(self, proof: Proof) -> bool:
+        """Whether this caller may not be called owner. On a server without keys the owner's calls
+        of the origin come without any proof, until he uses his key."""
+        knows_callers = proof.principal != "" or proof.stranger
+        return not self.is_owned_by(proof) and (knows_callers or self.admission.access != "open")
 
     def must_be_owned_by(self, proof: Proof) -> None:
         """Raises NotTheOwner."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
+from .auditing import Entry
+
 KeyKind = Literal["agent", "human"]
 
 
@@ -45,9 +47,9 @@ class Invitation:
 
 
 class CallerStore(Protocol):
-    """The part of a store that knows callers."""
+    """The part of a store that knows callers. An `entry` goes into the audit with what is done."""
 
-    async def add_key(self, key: ServerKey) -> None:
+    async def add_key(self, key: ServerKey, *, entry: Entry | None = None) -> None:
         """Keep a new key."""
         ...
 
@@ -57,7 +59,9 @@ class CallerStore(Protocol):
         """All keys, the oldest first; revoked and expired ones too."""
         ...
 
-    async def revoke_key(self, id: str, at: datetime) -> ServerKey | None:
+    async def revoke_key(
+        self, id: str, at: datetime, *, entry: Entry | None = None
+    ) -> ServerKey | None:
         """The key, which lets nobody in from now on; None when there is none."""
         ...
 
@@ -65,14 +69,22 @@ class CallerStore(Protocol):
         """Note that a key was used; written soon, and lost if the process ends before."""
         ...
 
-    async def add_invitation(self, invitation: Invitation) -> None:
+    async def add_invitation(self, invitation: Invitation, *, entry: Entry | None = None) -> None:
         """Keep a new invitation, and forget those that have expired."""
         ...
 
     async def redeem(
-        self, code_hash: str, at: datetime, key_for: Callable[[Invitation], ServerKey]
+        self,
+        code_hash: str,
+        at: datetime,
+        key_for: Callable[[Invitation], ServerKey],
+        *,
+        entry: Entry | None = None,
     ) -> ServerKey | None:
         """The key that an invitation stands for; it is used up in the same transaction.
+
+        Args:
+            entry: It gets the key's name and id, which nobody knows before.
 
         Returns:
             None when there is no such invitation, or its time is over.

@@ -11,8 +11,10 @@ from typing import Any
 
 from room_mcp.rooms import (
     OPEN,
+    Admission,
     Closing,
     Expectation,
+    Knock,
     Member,
     Room,
     SenderType,
@@ -20,7 +22,9 @@ from room_mcp.rooms import (
     Standing,
     Verdict,
     contract_of,
+    skeleton,
 )
+from room_mcp.rooms.admission import EVERYBODY, Barring
 from room_mcp.rooms.message import EXPECTS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -82,8 +86,20 @@ def state_from(room: Room) -> str:
             "size_bytes": room.size_bytes,
             "closing": None if room.closing is None else _closing_state(room.closing),
             "erasures": room.erasures,
+            "chain": room.chain,
+            **_callers_state(room),
         }
     )
+
+
+def _callers_state(room: Room) -> dict[str, Any]:
+    """What only rooms have that know server keys, or are not open to all."""
+    kept: dict[str, Any] = {
+        "admission": None if room.admission == EVERYBODY else _admission_state(room.admission),
+        "principals": {key: one.principal for key, one in room.members.items() if one.principal},
+        "muted": [key for key, one in room.members.items() if one.muted],
+    }
+    return {name: value for name, value in kept.items() if value}
 
 
 def room_from(id: str, state: str, contract: str | None) -> Room:
@@ -93,6 +109,7 @@ def room_from(id: str, state: str, contract: str | None) -> Room:
         contract: Its source; None for a room of the time before contracts were kept.
     """
     kept = json.loads(state)
+    principals, muted = kept.get("principals", {}), kept.get("muted", ())
     return Room(
         id=id,
         name=kept["name"],
@@ -105,7 +122,12 @@ def room_from(id: str, state: str, contract: str | None) -> Room:
         max_bytes=kept["max_bytes"],
         lifecycle=kept["lifecycle"],
         members=MappingProxyType(
-            {key: _member_from(*member) for key, member in kept["members"].items()}
+            _by_skeleton(
+                {
+                    key: _member_from(principals.get(key, ""), key in muted, *member)
+                    for key, member in kept["members"].items()
+                }
+            )
         ),
         expectations=tuple(_expectation_from(*one) for one in kept["expectations"]),
         verdicts=tuple(Verdict(*one) for one in kept.get("verdicts", ())),
@@ -117,6 +139,8 @@ def room_from(id: str, state: str, contract: str | None) -> Room:
         size_bytes=kept["size_bytes"],
         closing=None if kept["closing"] is None else _closing_from(kept["closing"]),
         erasures=kept["erasures"],
+        chain=kept.get("chain"),
+        admission=_admission_from(kept["admission"]) if "admission" in kept else EVERYBODY,
     )
 
 
@@ -145,6 +169,8 @@ def _member_state(member: Member) -> Sequence[Any]:
 
 @lru_cache(maxsize=8_192)
 def _member_from(
+    principal: str,
+    muted: bool,
     name: str,
     kind: SenderType,
     joined_at: int,
@@ -173,6 +199,50 @@ def _member_from(
         Spent(spent_messages, spent_bytes, tuple(zip(types[::2], types[1::2], strict=True))),
         Standing(*standing),
         told_percent,
+        principal,
+        muted,
+    )
+
+
+def _by_skeleton(members: dict[str, Member]) -> dict[str, Member]:
+    """The members, keyed as names are compared today; keys in ASCII are as they ever were.
+
+    Of two that were different names once, the one whose key comes first gets the key of both, as
+    in `0004_skeletons.sql`; the other keeps its old one.
+    """
+    old = sorted(key for key in members if not key.isascii())
+    if not old:
+        return members
+    new: dict[str, str] = {}
+    for key in old:
+        wanted = skeleton(members[key].name)
+        if wanted not in members and wanted not in new.values():
+            new[key] = wanted
+    return {new.get(key, key): member for key, member in members.items()}
+
+
+def _admission_state(of: Admission) -> dict[str, Any]:
+    return {
+        "access": of.access,
+        "owner": of.owner,
+        "demo": of.demo,
+        "knocking": [
+            (one.name, one.kind, micros(one.at), one.role, one.key_hash, one.principal)
+            for one in of.knocking
+        ],
+        "barred": of.barred,
+    }
+
+
+def _admission_from(kept: dict[str, Any]) -> Admission:
+    return Admission(
+        access=kept["access"],
+        owner=kept["owner"],
+        demo=kept["demo"],
+        knocking=tuple(
+            Knock(name, kind, moment(at), *rest) for name, kind, at, *rest in kept["knocking"]
+        ),
+        barred=tuple(Barring(*one) for one in kept["barred"]),
     )
 
 

@@ -15,7 +15,9 @@ from typing import NamedTuple, Protocol
 
 from room_mcp.rooms import Message, Past, Refusal, Room, Step
 
+from .auditing import AuditStore, Entry
 from .callers import CallerStore
+from .limiting import LimitStore, Quota
 
 MAX_PAGE_MESSAGES = 500
 MAX_PAGE_BYTES = 1024 * 1024
@@ -55,8 +57,11 @@ class IdempotencyKey(NamedTuple):
 
 
 class Act(NamedTuple):
+    """`entry` is what stands in the audit if the act changes the room."""
+
     decide: Decide
     key: IdempotencyKey | None = None
+    entry: Entry | None = None
 
 
 class Done(NamedTuple):
@@ -129,7 +134,7 @@ class Watch(Protocol):
         ...
 
 
-class Store(CallerStore, Protocol):
+class Store(CallerStore, AuditStore, LimitStore, Protocol):
     @property
     def epoch(self) -> str:
         """Changes when the store was restored from an older copy."""
@@ -145,11 +150,25 @@ class Store(CallerStore, Protocol):
 
     async def aclose(self) -> None: ...
 
-    async def create(self, room: Room, *, reuse: bool = False) -> tuple[Room, bool]:
-        """Keep a new room. With `reuse`, an open listed room of that name is taken instead.
+    async def create(
+        self,
+        room: Room,
+        *,
+        reuse: bool = False,
+        quota: Quota | None = None,
+        entry: Entry | None = None,
+    ) -> tuple[Room, bool]:
+        """Keep a new room. With `reuse`, an open room of that name is taken instead, if it is
+        listed or belongs to the same server key.
+
+        Args:
+            quota: Whom a new room counts for.
 
         Returns:
             The room, and whether it is new.
+
+        Raises:
+            QuotaExceeded: He has as many as he may; counted in the same transaction.
         """
         ...
 
@@ -159,6 +178,7 @@ class Store(CallerStore, Protocol):
         decide: Decide,
         *,
         key: IdempotencyKey | None = None,
+        entry: Entry | None = None,
         timeout_s: float | None = None,
     ) -> Done:
         """Run one decision in a transaction of its own or together with others.
@@ -216,6 +236,7 @@ class Store(CallerStore, Protocol):
         member: str | None = None,
         include_closed: bool = True,
         listed_only: bool = True,
+        principal: str = "",
         before: datetime | None = None,
         limit: int = 100,
     ) -> list[Listed]:
@@ -223,7 +244,9 @@ class Store(CallerStore, Protocol):
 
         Args:
             query: A part of the name or purpose, or of the id's beginning; case does not matter.
-            member: Only rooms in which this name is an active member (these may be unlisted).
+            member: Only rooms in which this name is an active member (without a principal also
+                the unlisted).
+            principal: Unlisted rooms, too, that this server key opened or is a member of.
             before: Only rooms last changed before; to turn pages.
         """
         ...
@@ -244,11 +267,11 @@ class Store(CallerStore, Protocol):
         """
         ...
 
-    async def erase(self, room_id: str, decide: Decide) -> Room:
+    async def erase(self, room_id: str, decide: Decide, *, entry: Entry | None = None) -> Room:
         """Remove all texts, keep the numbers and idempotency keys; `decide` may refuse."""
         ...
 
-    async def delete(self, room_id: str, decide: Decide) -> None:
+    async def delete(self, room_id: str, decide: Decide, *, entry: Entry | None = None) -> None:
         """Remove the room; whoever waits in it is woken. `decide` may refuse."""
         ...
 

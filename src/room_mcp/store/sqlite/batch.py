@@ -15,13 +15,17 @@ from typing import NamedTuple
 import apsw
 
 from room_mcp.rooms import Member, Message, Past, Refusal, Room, skeleton
+from room_mcp.rooms.chain import chained
 from room_mcp.rooms.guard import Features, Verdict, type_as
+from room_mcp.rooms.names import folded
 from room_mcp.rooms.refusals import KeyReused, RoomNotFound
 
+from ..auditing import Entry, entries_of
 from ..codec import micros, state_from, to_json
 from ..interface import Act, Done, IdempotencyKey
 from ..memories import Heard, Memories, Remembered
 from ..tokens import content_tokens
+from . import auditing
 from .cache import Kept, RoomCache
 from .connection import Database
 from .hearing import Hearing
@@ -59,6 +63,7 @@ class _Stage:
         self.rows: list[Row] = []
         self.words: list[Row] = []
         self.keys: dict[KeyRow, tuple[bytes, int]] = {}
+        self.entries: list[Entry] = []
 
 
 class _Past:
@@ -109,6 +114,7 @@ class Batch:
         self._words: list[Row] = []
         self._keys: dict[KeyRow, tuple[bytes, int]] = {}  # of this batch
         self._earlier: dict[KeyRow, tuple[bytes, int]] = {}  # from the table
+        self._entries: list[Entry] = []
         self._directory = False
         self._gone: list[str] = []
 
@@ -204,6 +210,11 @@ class Batch:
         self._add(no, stage, messages)
         self._accept(no, stage)
 
+    def record(self, entry: Entry | None) -> None:
+        """Put an entry into the audit, with all else that this transaction writes."""
+        if entry is not None:
+            self._entries.append(entry)
+
     def _decided(self, no: int, stage: _Stage, act: Act) -> Done:
         key = None if act.key is None else self._key_row(no, act.key)
         if key is not None and act.key is not None:
@@ -214,9 +225,11 @@ class Batch:
         step = act.decide(stage.room, past)
         if step.room.last_seq != stage.room.last_seq + len(step.messages):
             raise ValueError("A step must number its messages without gaps.")
+        step = chained(stage.room.chain, step)
         self._add(no, stage, step.messages)
         if past.judged is not None and step.messages:
             self._hear(stage.room, past.judged)
+        stage.entries += entries_of(act.entry, stage.room, step)
         stage.room = step.room
         if key is not None and act.key is not None and step.messages:
             stage.keys[key] = (act.key.fingerprint, step.messages[0].seq)
@@ -260,6 +273,7 @@ class Batch:
         self._rows += stage.rows
         self._words += stage.words
         self._keys.update(stage.keys)
+        self._entries += stage.entries
         for message in stage.messages:
             self._messages[no, message.seq] = message
 
@@ -269,23 +283,25 @@ class Batch:
 
     # ---- creating and removing; each alone in its transaction -----------------------------------
 
-    def create(self, room: Room) -> None:
-        """Keep a new room."""
+    def create(self, room: Room, *, creator: str) -> None:
+        """Keep a new room, which counts for its creator."""
         rowid = self.db.value(
             "INSERT INTO rooms (id, rev, dir_rev, lifecycle, listed, last_seq, updated_at,"
-            " name_key, searchable) VALUES (?, 0, 0, 'open', 0, 0, 0, '', '') RETURNING no",
-            (room.id,),
+            " name_key, searchable, creator)"
+            " VALUES (?, 0, 0, 'open', 0, 0, 0, '', '', ?) RETURNING no",
+            (room.id, creator),
         )
         empty = Room(id=room.id, name="", created_at=room.created_at, lifecycle="closed")
         self._loaded[room.id] = Kept(int(rowid), 0, empty)
         self._rooms[room.id] = room
 
-    def open_room_named(self, name: str) -> Room | None:
-        """The listed room of this name that has not ended; of several the last changed."""
+    def open_room_named(self, like: Room) -> Room | None:
+        """The room of the same name that has not ended, and is listed or of the same owner; of
+        several the last changed."""
         row = self.db.row(
-            "SELECT id FROM rooms WHERE name_key = ? AND listed"
-            " AND lifecycle IN ('open', 'paused') ORDER BY updated_at DESC LIMIT 1",
-            (skeleton(name),),
+            "SELECT id FROM rooms WHERE name_key = ?1 AND lifecycle IN ('open', 'paused')"
+            " AND (listed OR (owner = ?2 AND owner <> '')) ORDER BY updated_at DESC LIMIT 1",
+            (skeleton(like.name), like.admission.owner),
         )
         if row is None:
             return None
@@ -295,7 +311,9 @@ class Batch:
     def erase_texts(self, room_id: str) -> None:
         """Remove the contents of all messages and the words they are found by."""
         bounds = self._bounds(self.no(room_id))
-        self.db.run("UPDATE messages SET content = NULL WHERE key BETWEEN ? AND ?", bounds)
+        self.db.run(
+            "UPDATE messages SET content = NULL, chain = NULL WHERE key BETWEEN ? AND ?", bounds
+        )
         self._forget_words(bounds)
         self._hearing.forget(room_id, self.no(room_id), bounds)
 
@@ -336,6 +354,8 @@ class Batch:
         insert(self.db, "words (rowid, tokens)", self._words)
         insert(self.db, "keys", [(*key, *value) for key, value in self._keys.items()])
         self._hearing.write()
+        if self._entries:
+            auditing.append(self.db, self._entries)
         changed = [room for id, room in self._rooms.items() if room is not self._loaded[id].room]
         for offset, room in enumerate(changed):
             # Apart by a microsecond, so that a page of the directory can end between them.
@@ -360,14 +380,15 @@ class Batch:
         if _listing(room) != _listing(before.room):
             self._directory = True
             self.db.run(
-                "UPDATE rooms SET dir_rev = ?, lifecycle = ?, listed = ?, name_key = ?,"
+                "UPDATE rooms SET dir_rev = ?, lifecycle = ?, listed = ?, owner = ?, name_key = ?,"
                 " searchable = ? WHERE no = ?",
                 (
                     self.rev,
                     room.lifecycle,
                     room.listed,
+                    room.admission.owner,
                     skeleton(room.name),
-                    skeleton(f"{room.name}\n{room.purpose}"),
+                    folded(f"{room.name}\n{room.purpose}"),
                     before.no,
                 ),
             )
@@ -381,15 +402,16 @@ class Batch:
     def _write_members(self, before: Kept, room: Room) -> None:
         known = before.room.members
         rows = [
-            (before.no, key, member.name, member.active)
+            (before.no, key, member.name, member.active, member.principal)
             for key, member in room.members.items()
             if not _same_member(known.get(key), member)
         ]
         insert(
             self.db,
-            "members (room_no, skeleton, name, active)",
+            "members (room_no, skeleton, name, active, principal)",
             rows,
-            after="ON CONFLICT DO UPDATE SET name = excluded.name, active = excluded.active",
+            after="ON CONFLICT DO UPDATE SET name = excluded.name, active = excluded.active,"
+            " principal = excluded.principal",
         )
         for key in known.keys() - room.members.keys():
             self.db.run("DELETE FROM members WHERE room_no = ? AND skeleton = ?", (before.no, key))
@@ -401,5 +423,7 @@ def _listing(room: Room) -> tuple[str, bool, str, str]:
 
 def _same_member(before: Member | None, after: Member) -> bool:
     return before is after or (
-        before is not None and (before.name, before.active) == (after.name, after.active)
+        before is not None
+        and (before.name, before.active, before.principal)
+        == (after.name, after.active, after.principal)
     )

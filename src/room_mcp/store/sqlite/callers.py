@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from ..auditing import Entry
 from ..callers import Invitation, ServerKey
 from ..codec import micros, moment
+from .auditing import append
 from .connection import Database
 
 _KEY_COLUMNS = "id, hash, name, kind, admin, created_at, expires_at, revoked_at, used_at"
 
 
-def add_key(db: Database, key: ServerKey) -> None:
+def add_key(db: Database, key: ServerKey, entry: Entry | None = None) -> None:
     db.run(
         f"INSERT INTO server_keys ({_KEY_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
@@ -28,6 +31,7 @@ def add_key(db: Database, key: ServerKey) -> None:
             _micros(key.used_at),
         ),
     )
+    _record(db, entry)
 
 
 def server_key(db: Database, id: str) -> ServerKey | None:
@@ -40,11 +44,13 @@ def server_keys(db: Database) -> list[ServerKey]:
     return [_key_from(*row) for row in rows]
 
 
-def revoke_key(db: Database, id: str, at: datetime) -> ServerKey | None:
-    db.run(
-        "UPDATE server_keys SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL",
+def revoke_key(db: Database, id: str, at: datetime, entry: Entry | None = None) -> ServerKey | None:
+    revoked = db.row(
+        "UPDATE server_keys SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL RETURNING id",
         (micros(at), id),
     )
+    if revoked is not None:
+        _record(db, entry)
     return server_key(db, id)
 
 
@@ -55,11 +61,10 @@ def note_use(db: Database, id: str, at: datetime) -> None:
     )
 
 
-def add_invitation(db: Database, invitation: Invitation) -> None:
+def add_invitation(db: Database, invitation: Invitation, entry: Entry | None = None) -> None:
     db.run("DELETE FROM invitations WHERE expires_at <= ?", (micros(invitation.created_at),))
     db.run(
-        "INSERT INTO invitations (hash, name, kind, created_at, expires_at)"
-        " VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO invitations (hash, name, kind, created_at, expires_at) VALUES (?, ?, ?, ?, ?)",
         (
             invitation.hash,
             invitation.name,
@@ -68,10 +73,15 @@ def add_invitation(db: Database, invitation: Invitation) -> None:
             micros(invitation.expires_at),
         ),
     )
+    _record(db, entry)
 
 
 def redeem(
-    db: Database, code_hash: str, at: datetime, key_for: Callable[[Invitation], ServerKey]
+    db: Database,
+    code_hash: str,
+    at: datetime,
+    key_for: Callable[[Invitation], ServerKey],
+    entry: Entry | None = None,
 ) -> ServerKey | None:
     row = db.row(
         "DELETE FROM invitations WHERE hash = ? AND expires_at > ?"
@@ -82,8 +92,13 @@ def redeem(
         return None
     hash, name, kind, created_at, expires_at = row
     key = key_for(Invitation(hash, name, kind, moment(created_at), moment(expires_at)))
-    add_key(db, key)
+    add_key(db, key, entry and replace(entry, name=key.name, key_id=key.id))
     return key
+
+
+def _record(db: Database, entry: Entry | None) -> None:
+    if entry is not None:
+        append(db, [entry])
 
 
 def _key_from(

@@ -51,6 +51,10 @@ class Database:
     def pragma(self, name: str, value: str | int | None = None) -> Any:
         return self._connection.pragma(name, *(() if value is None else (value,)))
 
+    def function(self, name: str, call: Callable[[Any], SqlValue]) -> None:
+        """Let SQL call it by this name, with one value."""
+        self._connection.create_scalar_function(name, call, 1, deterministic=True)
+
     def wait_for_locks(self, wait_ms: int) -> None:
         """How long to wait for SQLite's own locks."""
         self._connection.set_busy_timeout(wait_ms)

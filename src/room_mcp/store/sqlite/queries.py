@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from room_mcp.rooms import Room, skeleton
+from room_mcp.rooms.names import folded
 from room_mcp.rooms.refusals import RoomNotFound
 
 from ..codec import micros, moment, to_json
@@ -195,6 +196,7 @@ class Listing:
     member: str | None
     include_closed: bool
     listed_only: bool
+    principal: str
     before: datetime | None
     limit: int
 
@@ -209,11 +211,17 @@ def directory(db: Database, cache: RoomCache, wanted: Listing) -> list[Listed]:
             "no IN (SELECT room_no FROM members WHERE skeleton = :member AND active = 1)"
         )
         names["member"] = skeleton(wanted.member)
-    elif wanted.listed_only:
+    if wanted.listed_only and wanted.principal:
+        conditions.append(
+            "(listed OR owner = :principal OR no IN"
+            " (SELECT room_no FROM members WHERE principal = :principal AND active = 1))"
+        )
+        names["principal"] = wanted.principal
+    elif wanted.listed_only and wanted.member is None:
         conditions.append("listed")
     if wanted.query:
         conditions.append("(instr(searchable, :query) OR substr(id, 1, length(:query)) = :query)")
-        names["query"] = skeleton(wanted.query)
+        names["query"] = folded(wanted.query)
     if wanted.before is not None:
         conditions.append("updated_at < :before")
         names["before"] = micros(wanted.before)

@@ -22,7 +22,7 @@ MAX_ROWS = 64  # per statement; lengths are powers of two, so that few statement
 Row = Sequence[SqlValue]
 
 MESSAGE_COLUMNS = (
-    "key, id, at, sender, sender_type, type, content, addressees, reply_to, mentions, wakes"
+    "key, id, at, sender, sender_type, type, content, addressees, reply_to, mentions, wakes, chain"
 )
 
 
@@ -45,6 +45,7 @@ def message_row(room_no: int, message: Message) -> Row:
         message.reply_to,
         _names(message.mentions),
         _names(message.wakes),
+        message.chain,
     )
 
 
@@ -68,7 +69,7 @@ _AS_JSON = """
 SELECT concat('[', group_concat(concat('[', concat_ws(',',
     key & 0xffffffff, json_quote(id), at, json_quote(sender), json_quote(sender_type),
     json_quote(type), coalesce(content, 'null'), coalesce(addressees, '[]'),
-    coalesce(reply_to, 'null'), coalesce(mentions, '[]'), coalesce(wakes, '[]')
+    coalesce(reply_to, 'null'), coalesce(mentions, '[]'), coalesce(wakes, '[]'), json_quote(chain)
 ), ']'), ','), ']') FROM messages WHERE {condition}
 """
 
@@ -82,7 +83,8 @@ def messages_where(
 
 
 def _decoded(room_id: str, rows: str) -> Iterator[Message]:
-    for seq, id, at, sender, kind, type, content, to, reply_to, mentions, wakes in json.loads(rows):
+    for row in json.loads(rows):
+        seq, id, at, sender, kind, type, content, to, reply_to, mentions, wakes, chain = row
         yield Message(
             room_id=room_id,
             seq=seq,
@@ -96,6 +98,7 @@ def _decoded(room_id: str, rows: str) -> Iterator[Message]:
             reply_to=reply_to,
             mentions=tuple(mentions),
             wakes=tuple(wakes),
+            chain=chain,
         )
 
 

@@ -11,11 +11,14 @@ from typing import NamedTuple
 
 import apsw
 
+from room_mcp.rooms import skeleton
+
 from ..interface import StoreError, StoreUnavailable
 from . import connection
 from .connection import Database
 from .file_lock import FileLock
 
+SECRET_BYTES = 32
 MOUNTS = Path("/proc/self/mountinfo")  # Linux; elsewhere only the answer to WAL tells
 
 # WAL keeps its index in memory that all processes map; these file systems do not share it, or
@@ -33,10 +36,11 @@ _ELSEWHERE = "Keep the store on a local disk (ROOM_MCP_HOME), or set ROOM_MCP_UR
 
 
 class Opened(NamedTuple):
-    """`epoch` names this copy of the store."""
+    """`epoch` names this copy of the store; `secret` is random, and never leaves it."""
 
     db: Database
     epoch: str
+    secret: bytes
 
 
 def prepare_folder(path: Path) -> None:
@@ -92,13 +96,14 @@ def open_locked(path: Path) -> Opened:
         # What a crashed process wrote but did not sync must be safe before anybody is told of it.
         db.checkpoint(emptying=False)
         epoch = db.value("SELECT value FROM meta WHERE name = 'epoch'")
+        secret = _secret(db)
     except apsw.Error as error:
         db.close()
         raise connection.trouble(error, path) from error
     except StoreError:
         db.close()
         raise
-    return Opened(db, str(epoch))
+    return Opened(db, str(epoch), secret)
 
 
 def _create_file(path: Path) -> None:
@@ -136,6 +141,7 @@ def _migrate(db: Database, path: Path) -> None:
         )
     if version == newest:
         return
+    db.function("skeleton", skeleton)
     db.run("BEGIN IMMEDIATE")
     for number in range(version + 1, newest + 1):
         db.run(scripts[number])
@@ -158,6 +164,15 @@ def _version(db: Database, path: Path) -> int:
     db.run("INSERT INTO meta VALUES ('schema', '0'), ('epoch', ?)", (secrets.token_hex(4),))
     db.run("COMMIT")
     return 0
+
+
+def _secret(db: Database) -> bytes:
+    """The store's secret; whoever opens it first makes it."""
+    kept = db.value("SELECT value FROM meta WHERE name = 'secret'")
+    if kept is None:
+        kept = secrets.token_hex(SECRET_BYTES)
+        db.run("INSERT INTO meta VALUES ('secret', ?)", (kept,))
+    return bytes.fromhex(kept)
 
 
 def _scripts() -> dict[int, str]:

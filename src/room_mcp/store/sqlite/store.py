@@ -14,6 +14,7 @@ from anyio import CancelScope
 
 from room_mcp.rooms import Refusal, Room
 
+from ..auditing import MAX_PAGE_ENTRIES, AuditPage, Entry
 from ..callers import Invitation, ServerKey
 from ..interface import (
     MAX_PAGE_BYTES,
@@ -30,21 +31,25 @@ from ..interface import (
     StoreUnavailable,
     Watch,
 )
-from . import callers, queries
+from ..limiting import Quota, Rate, Taken
+from . import auditing, callers, limiting, queries
 from . import marks as marking
+from .auditing import Refusals
 from .batch import Changes
 from .cache import RoomCache
-from .connection import must_be_sound
+from .connection import Database, must_be_sound
 from .marks import Marks
 from .readers import Query, Readers
+from .schema import Opened
 from .wakeups import Wakeups, Watching
-from .work import Acting, AnyWork, Creating, Deleting, Erasing, Work, Writing
+from .work import Acting, AnyWork, Counting, Creating, Deleting, Erasing, Work, Writing
 from .writer import Writer
 
 DEFAULT_TIMEOUT_S = 10.0
 LOOKED_UP_MESSAGES = 100  # more are read by a thread, so that the event loop goes on meanwhile
-MARKS_WAIT_S = 0.1  # marks that no commit took along by then are written by themselves
+MARKS_WAIT_S = 0.1  # what no commit took along by then is written by itself
 CLOSE_WAIT_S = 5.0  # for work that the writer has begun
+COUNT_TIMEOUT_S = 1.0  # then callers are counted without the store for a while
 
 T = TypeVar("T")
 
@@ -61,7 +66,9 @@ class SqliteStore:
         self._clock = clock
         self._cache = RoomCache()
         self._marks = Marks()
+        self._refusals = Refusals()
         self._epoch = ""
+        self._secret = b""
         self._opening: asyncio.Future[Exception | None] | None = None
         self._is_open = False
         self._outbox: list[AnyWork] = []  # of this round of the event loop
@@ -71,6 +78,11 @@ class SqliteStore:
     @property
     def epoch(self) -> str:
         return self._epoch
+
+    @property
+    def secret(self) -> bytes:
+        self._must_be_open()
+        return self._secret
 
     # ---- opening and closing --------------------------------------------------------------------
 
@@ -99,6 +111,7 @@ class SqliteStore:
             clock=self._clock,
             cache=self._cache,
             marks=self._marks,
+            refusals=self._refusals,
             opened=partial(self._in_loop, self._on_opened, opening),
             finished=partial(self._in_loop, self._on_finished),
             closed=partial(self._in_loop, self._stopped.set),
@@ -107,19 +120,22 @@ class SqliteStore:
         return opening
 
     def _on_opened(
-        self, opening: asyncio.Future[Exception | None], epoch: str, error: Exception | None
+        self,
+        opening: asyncio.Future[Exception | None],
+        opened: Opened | None,
+        error: Exception | None,
     ) -> None:
         if opening.done():
             return  # the store was closed meanwhile
-        if error is None:
-            self._epoch = epoch
+        if opened is not None:
+            self._epoch, self._secret = opened.epoch, opened.secret
             self._readers = Readers(self.path, self._loop)
             self._wakeups = Wakeups(self.path, self._loop)
             self._is_open = True
         opening.set_result(error)
 
     async def aclose(self) -> None:
-        """Finish what the writer has begun, refuse the rest, write the marks.
+        """Finish what the writer has begun, refuse the rest, write marks and refusals.
 
         Never waits for another process.
         """
@@ -155,8 +171,15 @@ class SqliteStore:
 
     # ---- writing --------------------------------------------------------------------------------
 
-    async def create(self, room: Room, *, reuse: bool = False) -> tuple[Room, bool]:
-        return await self._perform(Creating(room, reuse=reuse), None)
+    async def create(
+        self,
+        room: Room,
+        *,
+        reuse: bool = False,
+        quota: Quota | None = None,
+        entry: Entry | None = None,
+    ) -> tuple[Room, bool]:
+        return await self._perform(Creating(room, reuse=reuse, quota=quota, entry=entry), None)
 
     async def act(
         self,
@@ -164,9 +187,10 @@ class SqliteStore:
         decide: Decide,
         *,
         key: IdempotencyKey | None = None,
+        entry: Entry | None = None,
         timeout_s: float | None = None,
     ) -> Done:
-        (done,) = await self._perform(Acting(room_id, (Act(decide, key),)), timeout_s)
+        (done,) = await self._perform(Acting(room_id, (Act(decide, key, entry),)), timeout_s)
         if isinstance(done, Refusal):
             raise done
         return done
@@ -176,11 +200,11 @@ class SqliteStore:
     ) -> list[Done | Refusal]:
         return await self._perform(Acting(room_id, acts), timeout_s)
 
-    async def erase(self, room_id: str, decide: Decide) -> Room:
-        return await self._perform(Erasing(room_id, decide), None)
+    async def erase(self, room_id: str, decide: Decide, *, entry: Entry | None = None) -> Room:
+        return await self._perform(Erasing(room_id, decide, entry), None)
 
-    async def delete(self, room_id: str, decide: Decide) -> None:
-        await self._perform(Deleting(room_id, decide), None)
+    async def delete(self, room_id: str, decide: Decide, *, entry: Entry | None = None) -> None:
+        await self._perform(Deleting(room_id, decide, entry), None)
 
     async def _perform(self, work: Work[T], timeout_s: float | None) -> T:
         """Hand work to the writer and wait for what comes of it."""
@@ -272,10 +296,13 @@ class SqliteStore:
         member: str | None = None,
         include_closed: bool = True,
         listed_only: bool = True,
+        principal: str = "",
         before: datetime | None = None,
         limit: int = 100,
     ) -> list[Listed]:
-        wanted = queries.Listing(query, member, include_closed, listed_only, before, limit)
+        wanted = queries.Listing(
+            query, member, include_closed, listed_only, principal, before, limit
+        )
         return await self._query(lambda db: queries.directory(db, self._cache, wanted))
 
     async def search(self, query: str, *, room_ids: Collection[str], limit: int = 20) -> list[Hit]:
@@ -313,18 +340,35 @@ class SqliteStore:
     def mark_read(self, room_id: str, name: str, reading: Reading) -> None:
         self._must_be_open()
         self._marks.add(room_id, name, reading)
-        if self._marks_timer is None:
-            self._marks_timer = self._loop.call_later(MARKS_WAIT_S, self._write_marks)
+        self._write_soon()
 
-    def _write_marks(self) -> None:
+    def _write_soon(self) -> None:
+        if self._marks_timer is None:
+            self._marks_timer = self._loop.call_later(MARKS_WAIT_S, self._write_rest)
+
+    def _write_rest(self) -> None:
         self._marks_timer = None
-        if self._is_open and self._marks.pending():
+        if self._is_open and (self._marks.pending() or self._refusals.pending()):
             self._writer.submit(())
+
+    # ---- the audit ------------------------------------------------------------------------------
+
+    def note_refusal(self, entry: Entry) -> None:
+        self._must_be_open()
+        self._refusals.add(entry)
+        self._write_soon()
+
+    async def audit(
+        self, *, room_id: str | None = None, after: int = 0, limit: int = MAX_PAGE_ENTRIES
+    ) -> AuditPage:
+        if self._refusals.pending():
+            await self._perform(Writing(lambda _: None), None)  # takes them along
+        return await self._query(lambda db: auditing.page(db, room_id, after, limit))
 
     # ---- callers --------------------------------------------------------------------------------
 
-    async def add_key(self, key: ServerKey) -> None:
-        await self._perform(Writing(lambda db: callers.add_key(db, key)), None)
+    async def add_key(self, key: ServerKey, *, entry: Entry | None = None) -> None:
+        await self._perform(Writing(lambda db: callers.add_key(db, key, entry)), None)
 
     async def server_key(self, id: str) -> ServerKey | None:
         return await self._look_up(lambda db: callers.server_key(db, id))
@@ -332,22 +376,79 @@ class SqliteStore:
     async def server_keys(self) -> list[ServerKey]:
         return await self._query(callers.server_keys)
 
-    async def revoke_key(self, id: str, at: datetime) -> ServerKey | None:
-        return await self._perform(Writing(lambda db: callers.revoke_key(db, id, at)), None)
+    async def revoke_key(
+        self, id: str, at: datetime, *, entry: Entry | None = None
+    ) -> ServerKey | None:
+        return await self._perform(Writing(lambda db: callers.revoke_key(db, id, at, entry)), None)
 
     def key_used(self, id: str, at: datetime) -> None:
         self._must_be_open()
         self._writer.submit((Writing(lambda db: callers.note_use(db, id, at)),))
 
-    async def add_invitation(self, invitation: Invitation) -> None:
-        await self._perform(Writing(lambda db: callers.add_invitation(db, invitation)), None)
+    async def add_invitation(self, invitation: Invitation, *, entry: Entry | None = None) -> None:
+        write = Writing(lambda db: callers.add_invitation(db, invitation, entry))
+        await self._perform(write, None)
 
     async def redeem(
-        self, code_hash: str, at: datetime, key_for: Callable[[Invitation], ServerKey]
+        self,
+        code_hash: str,
+        at: datetime,
+        key_for: Callable[[Invitation], ServerKey],
+        *,
+        entry: Entry | None = None,
     ) -> ServerKey | None:
         return await self._perform(
-            Writing(lambda db: callers.redeem(db, code_hash, at, key_for)), None
+            Writing(lambda db: callers.redeem(db, code_hash, at, key_for, entry)), None
         )
+
+    # ---- limits ---------------------------------------------------------------------------------
+
+    async def take(
+        self, subject: str, kind: str, rate: Rate, *, needed: int, wanted: int = 0, at: datetime
+    ) -> Taken:
+        take = partial(limiting.take, needed=needed, wanted=wanted, at=at)
+        return await self._perform(
+            Counting(lambda db: take(db, subject, kind, rate)), COUNT_TIMEOUT_S
+        )
+
+    async def take_slots(
+        self,
+        subject: str,
+        kind: str,
+        holder: str,
+        *,
+        limit: int,
+        opened: int,
+        needed: int,
+        at: datetime,
+        until: datetime,
+    ) -> int:
+        def count(db: Database) -> int:
+            return limiting.take_slots(
+                db,
+                subject,
+                kind,
+                holder,
+                limit=limit,
+                opened=opened,
+                needed=needed,
+                at=at,
+                until=until,
+            )
+
+        return await self._perform(Counting(count), COUNT_TIMEOUT_S)
+
+    def give_slots_back(self, subject: str, kind: str, holder: str, *, left: int) -> None:
+        self._must_be_open()
+        back = Counting(lambda db: limiting.give_slots_back(db, subject, kind, holder, left=left))
+        self._writer.submit((back,))
+
+    async def give_all_slots_back(self, holder: str) -> None:
+        back = Counting(lambda db: limiting.give_all_slots_back(db, holder))
+        await self._perform(back, COUNT_TIMEOUT_S)
+
+    async def rooms_of(self, creator: str) -> list[str]:
+        return await self._query(lambda db: limiting.rooms_of(db, creator))
 
     # ---- watching -------------------------------------------------------------------------------
 

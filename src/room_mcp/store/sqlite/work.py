@@ -8,11 +8,15 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
-from room_mcp.rooms import Refusal, Room
+from room_mcp.rooms import Refusal, Room, Step
+from room_mcp.rooms.chain import chained
 
+from ..auditing import Entry
 from ..interface import Act, Decide, Done
+from ..limiting import Quota
 from .batch import Batch
 from .connection import Database
+from .limiting import must_have_room
 
 T = TypeVar("T")
 
@@ -30,6 +34,7 @@ class Work(Generic[T]):
 
     alone = False  # in a transaction of its own
     scrubs = False  # removes text, which must then leave the WAL as well
+    lasts = True  # on the disk before anybody is told
     size = 1
 
     def __init__(self) -> None:
@@ -75,17 +80,24 @@ class Acting(Work[list[Done | Refusal]]):
 class Creating(Work[tuple[Room, bool]]):
     alone = True
 
-    def __init__(self, room: Room, *, reuse: bool) -> None:
+    def __init__(
+        self, room: Room, *, reuse: bool, quota: Quota | None, entry: Entry | None
+    ) -> None:
         super().__init__()
         self._room = room
         self._reuse = reuse
+        self._quota = quota
+        self._entry = entry
 
     def perform(self, batch: Batch) -> tuple[Room, bool]:
-        if self._reuse and (known := batch.open_room_named(self._room.name)):
+        if self._reuse and (known := batch.open_room_named(self._room)):
             return known, False
         if batch.has(self._room.id):
             raise ValueError("A room of this id exists already.")
-        batch.create(self._room)
+        if self._quota is not None:
+            must_have_room(batch.db, self._quota)
+        batch.create(self._room, creator=self._quota.creator if self._quota else "")
+        batch.record(self._entry)
         return self._room, True
 
 
@@ -93,18 +105,21 @@ class Erasing(Work[Room]):
     alone = True
     scrubs = True
 
-    def __init__(self, room_id: str, decide: Decide) -> None:
+    def __init__(self, room_id: str, decide: Decide, entry: Entry | None) -> None:
         super().__init__()
         self._room_id = room_id
         self._decide = decide
+        self._entry = entry
 
     def perform(self, batch: Batch) -> Room:
         batch.load([self._room_id])
         before = batch.room(self._room_id)
         step = self._decide(before, batch.past(self._room_id))
         room = step.room.without_texts()
-        batch.put(room, step.messages)  # first, since it may still fail; it writes nothing yet
+        room, messages, _ = chained(room.chain, Step(room, step.messages))
+        batch.put(room, messages)  # first, since it may still fail; it writes nothing yet
         batch.erase_texts(self._room_id)
+        batch.record(self._entry)
         return room
 
 
@@ -112,16 +127,18 @@ class Deleting(Work[None]):
     alone = True
     scrubs = True
 
-    def __init__(self, room_id: str, decide: Decide) -> None:
+    def __init__(self, room_id: str, decide: Decide, entry: Entry | None) -> None:
         super().__init__()
         self._room_id = room_id
         self._decide = decide
+        self._entry = entry
 
     def perform(self, batch: Batch) -> None:
         batch.load([self._room_id])
         before = batch.room(self._room_id)
         self._decide(before, batch.past(self._room_id))
         batch.delete(self._room_id)
+        batch.record(self._entry)
 
 
 class Writing(Work[T]):
@@ -135,6 +152,21 @@ class Writing(Work[T]):
 
     def perform(self, batch: Batch) -> T:
         return self._write(batch.db)
+
+
+class Counting(Work[T]):
+    """Numbers of callers, written at once, like `Writing`; but beside other work, and in memory
+    until other work is synced: losing them in a power cut does no harm."""
+
+    size = 0
+    lasts = False
+
+    def __init__(self, count: Callable[[Database], T]) -> None:
+        super().__init__()
+        self._count = count
+
+    def perform(self, batch: Batch) -> T:
+        return self._count(batch.db)
 
 
 AnyWork = Work[Any]

@@ -13,14 +13,17 @@ from pathlib import Path
 
 import apsw
 
+from ..auditing import Entry
 from ..interface import OutcomeUnknown, Reading, StoreError
 from ..memories import Memories
+from . import auditing
 from . import marks as marking
+from .auditing import Refusals
 from .batch import Batch, Changes
 from .cache import RoomCache
 from .connection import BUSY_MS, trouble
 from .marks import MarkKey, Marks
-from .schema import lock_beside, open_locked, prepare_folder
+from .schema import Opened, lock_beside, open_locked, prepare_folder
 from .signals import NotifyFile
 from .work import Acting, AnyWork, State
 
@@ -34,7 +37,7 @@ EMPTYING_MS = 100  # how long a checkpoint that empties the WAL waits for reader
 # COMMIT with these has certainly not happened; what else it raises leaves that open.
 _NOT_COMMITTED = (apsw.FullError, apsw.ReadOnlyError, apsw.BusyError, apsw.CantOpenError)
 
-Opened = Callable[[str, Exception | None], None]
+Told = Callable[[Opened | None, Exception | None], None]
 Finished = Callable[[Sequence[AnyWork], Changes], None]
 
 
@@ -51,7 +54,8 @@ class Writer(threading.Thread):
         clock: Callable[[], datetime],
         cache: RoomCache,
         marks: Marks,
-        opened: Opened,
+        refusals: Refusals,
+        opened: Told,
         finished: Finished,
         closed: Callable[[], None],
     ) -> None:
@@ -61,6 +65,7 @@ class Writer(threading.Thread):
         self._clock = clock
         self._cache = cache
         self._marks = marks
+        self._refusals = refusals
         self._opened = opened
         self._finished = finished
         self._closed = closed
@@ -76,7 +81,7 @@ class Writer(threading.Thread):
     # ---- called from the event loop -------------------------------------------------------------
 
     def submit(self, works: Sequence[AnyWork]) -> None:
-        """Queue work; none at all asks for the marks to be written."""
+        """Queue work; none at all asks for marks and refusals to be written."""
         self._inbox.put(works)
 
     def abandon(self, work: AnyWork) -> bool:
@@ -96,18 +101,18 @@ class Writer(threading.Thread):
 
     def run(self) -> None:
         try:
-            epoch = self._open()
+            opened = self._open()
         except Exception as error:
-            self._opened("", error)
+            self._opened(None, error)
             self._closed()
             return
-        self._opened(epoch, None)
+        self._opened(opened, None)
         while not self._closing:
             self._turn()
         self._close()
         self._closed()
 
-    def _open(self) -> str:
+    def _open(self) -> Opened:
         prepare_folder(self._path)
         self._lock = lock_beside(self._path)
         try:
@@ -115,14 +120,15 @@ class Writer(threading.Thread):
             if not self._take_lock():
                 raise StoreError("The store was closed while it opened.")
             try:
-                self._db, epoch = open_locked(self._path)
+                opened = open_locked(self._path)
             finally:
                 self._lock.release()
         except BaseException:
             self._lock.close()
             raise
+        self._db = opened.db
         self._db.on_commit(self._count_pages)
-        return epoch
+        return opened
 
     def _take_lock(self) -> bool:
         """Wait for the file lock. False: not taken, for the store closes."""
@@ -198,10 +204,11 @@ class Writer(threading.Thread):
     def _commit(self, works: Sequence[AnyWork]) -> Changes:
         """Do the work in one transaction; whatever fails is told to those it concerns."""
         marks = self._marks.pending()
-        if not works and not marks:
+        refusals = self._refusals.pending()
+        if not works and not marks and not refusals:
             return Changes()
         try:
-            return self._transact(works, marks)
+            return self._transact(works, marks, refusals)
         except StoreError as error:
             self._fail(works, error)
         except apsw.Error as error:
@@ -226,7 +233,12 @@ class Writer(threading.Thread):
         for work in works:
             work.failure = error
 
-    def _transact(self, works: Sequence[AnyWork], marks: Mapping[MarkKey, Reading]) -> Changes:
+    def _transact(
+        self,
+        works: Sequence[AnyWork],
+        marks: Mapping[MarkKey, Reading],
+        refusals: Sequence[Entry],
+    ) -> Changes:
         with self._tuned_for(works):
             self._db.run("BEGIN IMMEDIATE")
             try:
@@ -234,12 +246,15 @@ class Writer(threading.Thread):
                 self._perform(batch, works)
                 changes = batch.write()
                 marking.write(self._db, marks)
+                if refusals:
+                    auditing.append(self._db, refusals)
             except BaseException:
                 self._roll_back()
                 raise
             self._end_transaction()
         batch.remember()
         self._marks.written(marks)
+        self._refusals.written(refusals)
         if changes.rev:
             # It is committed: a full disk here must not look like a failure. Others poll too.
             with suppress(OSError):
@@ -256,8 +271,9 @@ class Writer(threading.Thread):
             self._db.pragma(name, usual)
 
     def _tuned_for(self, works: Sequence[AnyWork]) -> AbstractContextManager[None]:
-        if not works:
-            # Marks alone are not worth waiting for the disk; the next commit syncs them too.
+        if not any(work.lasts for work in works):
+            # Marks, refusals and counts are not worth waiting for the disk; the next commit syncs
+            # them too.
             return self._tuned("synchronous", "NORMAL", usual="FULL")
         if works[0].scrubs:
             # Overwrite removed text also in pages that become free.
@@ -336,6 +352,7 @@ class Writer(threading.Thread):
 
     def _close(self) -> None:
         if self._lock.try_acquire():
+            self._refusals.settle()
             self._commit(())
             end = time.monotonic() + CLOSE_MERGING_S
             while self._is_merging and time.monotonic() < end:

@@ -29,6 +29,8 @@ CREATE TABLE rates (
     PRIMARY KEY (subject, kind)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX rates_by_due ON rates (due_at);  -- those that are earned again are removed
+
 CREATE TABLE slots (                  -- things that a caller has open at once, such as waits
     subject TEXT    NOT NULL,
     kind    TEXT    NOT NULL,
@@ -41,6 +43,15 @@ CREATE TABLE slots (                  -- things that a caller has open at once, 
 ALTER TABLE rooms ADD COLUMN creator TEXT NOT NULL DEFAULT '';  -- the subject whom it counts for
 CREATE INDEX rooms_by_creator ON rooms (creator)
     WHERE creator <> '' AND lifecycle IN ('open', 'paused');
+
+-- Whose server key opened it, and whose a member's name is bound to: they are shown it, listed or
+-- not.
+ALTER TABLE rooms ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+ALTER TABLE members ADD COLUMN principal TEXT NOT NULL DEFAULT '';
+CREATE INDEX rooms_by_owner ON rooms (owner) WHERE owner <> '';
+CREATE INDEX members_by_principal ON members (principal) WHERE principal <> '';
+DROP INDEX rooms_by_name;  -- not for listed rooms alone any more
+CREATE INDEX rooms_by_name ON rooms (name_key) WHERE lifecycle IN ('open', 'paused');
 
 ALTER TABLE messages ADD COLUMN chain TEXT;  -- SHA-256 over this message and the one before it
 
@@ -61,6 +72,10 @@ CREATE TABLE audit (                  -- what was done, and what was refused
 CREATE INDEX audit_by_room ON audit (room_id) WHERE room_id IS NOT NULL;
 
 CREATE TRIGGER audit_stays BEFORE DELETE ON audit BEGIN
+    SELECT raise(ABORT, 'the audit is only added to');
+END;
+CREATE TRIGGER audit_goes_on BEFORE INSERT ON audit  -- INSERT OR REPLACE deletes unseen
+    WHEN NEW.no <= (SELECT max(no) FROM audit) BEGIN
     SELECT raise(ABORT, 'the audit is only added to');
 END;
 CREATE TRIGGER audit_is_as_it_was BEFORE UPDATE ON audit BEGIN

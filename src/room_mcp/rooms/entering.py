@@ -1,0 +1,210 @@
+"""How members come into a room, and how they are sent out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TypeVar
+
+from .admission import MAX_KNOCKING, Knock
+from .expectations import after_leaving
+from .members import Member, Proof
+from .message import SenderType, Stamp
+from .names import OWNER, skeleton
+from .refusals import Barred, NameProtected, NameTaken, NotAMember, RoomFull
+from .roles import role_for
+from .state import RoomState
+from .verdicts import without
+
+MAX_MEMBERS = 500  # those who left included: their names stay theirs
+
+R = TypeVar("R", bound=RoomState)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody asks for who wants to come in. Without `role` he gets what is needed."""
+
+    name: str
+    role: str | None = None
+    new_key_hash: str | None = None
+    protect: bool = False
+    kind: SenderType = "agent"
+
+
+def entered(room: R, wish: Wish, proof: Proof, stamp: Stamp) -> R:
+    """The room with a new member, or one who came back or changed his role; or with somebody who
+    waits for the owner.
+
+    Raises:
+        Barred: The owner has sent him away.
+        NameTaken, NameProtected, RoleTaken, RoomFull, Malformed: As `Room.join`.
+    """
+    known = room.members.get(skeleton(wish.name))
+    if known is None:
+        room.must_act_as(wish.name, proof)
+    elif not known.is_by(proof):
+        proof.must_be(known.name)
+    if not room.is_owned_by(proof) and room.admission.bars(wish.name, proof.principal):
+        raise Barred("The owner of this room has not let you in, or has sent you away.")
+    if known is None and room.admission.access == "approval" and not room.is_owned_by(proof):
+        return _knocked(room, wish, proof, stamp.at)
+    if known is None and len(room.members) >= MAX_MEMBERS:
+        raise RoomFull(f"The room has {MAX_MEMBERS} members, as many as it may have.")
+    back = (
+        _new_member(room, wish, proof, stamp.at)
+        if known is None
+        else _taken_up(room, known, wish, proof)
+    )
+    return _with_role(room, back, known, wish.role, wish.kind)
+
+
+def _new_member(room: RoomState, wish: Wish, proof: Proof, at: datetime) -> Member:
+    key_hash = None if proof.principal else wish.new_key_hash
+    protect = wish.protect or room.admission.access != "open"
+    if skeleton(wish.name) == OWNER and proof.shows(room.owner_key_hash):
+        key_hash, protect = room.owner_key_hash, True
+    return Member(
+        name=wish.name,
+        kind=wish.kind,
+        joined_at=at,
+        joined_seq=room.last_seq,
+        key_hash=key_hash,
+        protected=(protect and key_hash is not None) or proof.principal != "",
+        principal=proof.principal,
+    )
+
+
+def _taken_up(room: RoomState, known: Member, wish: Wish, proof: Proof) -> Member:
+    keeps_key = known.is_by(proof)
+    if not keeps_key and not proof.trusted:
+        if known.principal:
+            room.must_hold_name(known, proof)
+        if known.protected:
+            raise NameProtected(f"The name {known.name!r} is protected by a key in this room.")
+        if known.active and known.key_hash is not None:
+            raise NameTaken(f"{known.name!r} is already in this room.", name=known.name)
+    joined_seq = known.joined_seq if known.active else room.last_seq
+    if known.principal or (proof.principal and not keeps_key):
+        return replace(
+            known,
+            active=True,
+            key_hash=None,
+            protected=True,
+            principal=known.principal or proof.principal,
+            joined_seq=joined_seq,
+        )
+    kept = keeps_key or wish.new_key_hash is None
+    key_hash = known.key_hash if kept else wish.new_key_hash
+    protected = known.protected or wish.protect or keeps_key or room.admission.access != "open"
+    return replace(
+        known,
+        active=True,
+        key_hash=key_hash,
+        protected=protected and key_hash is not None,
+        joined_seq=joined_seq,
+    )
+
+
+def _with_role(
+    room: R, back: Member, known: Member | None, role: str | None, kind: SenderType
+) -> R:
+    if known is None or not known.active or role not in (None, known.role):
+        others = (one for one in room.active_members if one.name != back.name)
+        kept = None if known is None else known.role
+        back = replace(back, role=role_for(room.contract, role, back.name, kind, others, kept))
+    if back == known:
+        return room
+    after = room.having(back)
+    if known is not None and known.role != back.role:
+        after = replace(after, verdicts=without(after.verdicts, back, room.contract))
+    return after
+
+
+# ---- the door ------------------------------------------------------------------------------------
+
+
+def _knocked(room: R, wish: Wish, proof: Proof, at: datetime) -> R:
+    """The room with somebody more at its door; whoever stands there already goes on waiting."""
+    before = room.admission.knock(wish.name)
+    if before is not None:
+        if before.is_by(proof):
+            return room
+        raise NameTaken(f"{wish.name!r} waits for this room already.", name=wish.name)
+    if len(room.admission.knocking) >= MAX_KNOCKING:
+        raise RoomFull(
+            f"{MAX_KNOCKING} others wait to be admitted, as many as may.",
+            advice="Try again once the owner has looked after them.",
+        )
+    # Told now and not when the owner admits him: he can still choose another one.
+    role_for(room.contract, wish.role, wish.name, wish.kind, room.active_members)
+    knock = Knock(
+        name=wish.name,
+        kind=wish.kind,
+        at=at,
+        role=wish.role,
+        key_hash=None if proof.principal else wish.new_key_hash,
+        principal=proof.principal,
+    )
+    admission = room.admission
+    return replace(room, admission=replace(admission, knocking=(*admission.knocking, knock)))
+
+
+def admitted(room: R, name: str, stamp: Stamp) -> R:
+    """The room with whoever waits under that name as a member; or in which somebody who was sent
+    away may come back. Raises NotAMember when there is nobody of that name."""
+    knock = room.admission.knock(name)
+    if knock is None:
+        admission = room.admission.letting_back(name)
+        if admission == room.admission:
+            raise _nobody(room, name)
+        return replace(room, admission=admission)
+    member = Member(
+        name=knock.name,
+        kind=knock.kind,
+        joined_at=stamp.at,
+        joined_seq=room.last_seq,
+        key_hash=knock.key_hash,
+        protected=True,
+        principal=knock.principal,
+    )
+    after = _with_role(room, member, None, knock.role, knock.kind)
+    admission = room.admission.without_knock(name).letting_back(name)
+    return replace(after, admission=admission)
+
+
+def declined(room: R, name: str) -> R:
+    """The room without whoever waits under that name, who may not come back. Raises NotAMember."""
+    knock = room.admission.knock(name)
+    if knock is None:
+        raise _nobody(room, name)
+    admission = room.admission.without_knock(name).barring(knock.name, knock.principal)
+    return replace(room, admission=admission)
+
+
+def _nobody(room: RoomState, name: str) -> NotAMember:
+    waiting = ", ".join(one.name for one in room.admission.knocking) or "nobody"
+    return NotAMember(f"Nobody waits under the name {name!r}.", advice=f"Waiting: {waiting}.")
+
+
+def muted(room: R, name: str, *, silent: bool) -> R:
+    """The room in which this member may only read, or may speak again. Raises NotAMember."""
+    member = room.must_be_member(name)
+    return room if member.muted == silent else room.having(replace(member, muted=silent))
+
+
+def without_member(room: R, member: Member) -> R:
+    """The room after a member left: nothing waits for him, and his verdict counts no longer."""
+    gone = replace(member, active=False)
+    return replace(
+        room.having(gone),
+        expectations=after_leaving(room.expectations, gone.name),
+        verdicts=without(room.verdicts, gone, room.contract),
+    )
+
+
+def removed(room: R, name: str) -> R:
+    """The room without a member, who may not come back. Raises NotAMember."""
+    member = room.must_be_member(name)
+    after = without_member(room, member)
+    return replace(after, admission=room.admission.barring(member.name, member.principal))

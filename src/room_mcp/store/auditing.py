@@ -1,0 +1,127 @@
+"""What was done and what was refused, for whoever has to find out later."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from room_mcp.rooms import Room, Step
+
+from .codec import micros
+
+DONE = "done"
+JOIN = "join"
+KNOCK = "knock"  # at the door of a room whose owner admits
+POST = "post"
+CLOSE = "close"
+EXPIRE = "expire"
+_BESIDES = frozenset({POST, EXPIRE})  # no entries themselves, only what they bring about
+FIRST_LINK = ""  # before the first entry
+MAX_PAGE_ENTRIES = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One act. `outcome` is "done", or the code with which it was refused.
+
+    `name` is whom it was done as, `key_id` how the server key begins that did it, `subject` the
+    caller's address, hashed; `request_id` is what the answer called the request, `detail` what
+    else belongs to it, such as whom it was done to. Nothing that anybody said, no key, no address.
+    """
+
+    at: datetime
+    act: str
+    outcome: str = DONE
+    room_id: str | None = None
+    name: str | None = None
+    key_id: str | None = None
+    subject: str | None = None
+    request_id: str | None = None
+    detail: str | None = None
+
+
+class Recorded(NamedTuple):
+    """An entry of the audit: `no` counts 1, 2, 3 …; `previous` is the link of the one before."""
+
+    no: int
+    entry: Entry
+    previous: str
+    link: str
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether it is what was written after the one before."""
+        return self.link == link(self.previous, self.no, self.entry)
+
+
+class AuditPage(NamedTuple):
+    """Entries in order. `last_no` is the last number that was given, `head` the last link."""
+
+    entries: tuple[Recorded, ...]
+    has_more: bool
+    last_no: int
+    head: str
+
+
+class AuditStore(Protocol):
+    """The part of a store that keeps the audit, to which is only added.
+
+    What was done is written in the transaction that does it: by the `entry` of an act. A refusal
+    is written with the next commit or within a second; of a flood the most part is only counted.
+    """
+
+    @property
+    def secret(self) -> bytes:
+        """Random, and the same for all processes that share the store; never shown."""
+        ...
+
+    def note_refusal(self, entry: Entry) -> None:
+        """Put a refusal into the audit soon; lost if the process ends before."""
+        ...
+
+    async def audit(
+        self, *, room_id: str | None = None, after: int = 0, limit: int = MAX_PAGE_ENTRIES
+    ) -> AuditPage:
+        """Entries numbered above `after`, of one room or of all; what was noted is among them."""
+        ...
+
+
+def link(previous: str, no: int, entry: Entry) -> str:
+    """SHA-256, hexadecimal, over an entry and the link of the one before it."""
+    fields = (
+        previous,
+        no,
+        micros(entry.at),
+        entry.act,
+        entry.outcome,
+        entry.room_id,
+        entry.name,
+        entry.key_id,
+        entry.subject,
+        entry.request_id,
+        entry.detail,
+    )
+    return hashlib.sha256(json.dumps(fields, separators=(",", ":")).encode()).hexdigest()
+
+
+def entries_of(entry: Entry | None, before: Room, step: Step) -> Iterable[Entry]:
+    """What a step leaves in the audit.
+
+    An act that changed nothing leaves nothing, and a message only what it brings about: that its
+    sender is a member now, that the room has ended.
+    """
+    after = step.room
+    if entry is None or after is before:
+        return
+    if entry.act == JOIN and entry.name and after.member(entry.name) is None:
+        yield replace(entry, act=KNOCK)
+    elif entry.act not in _BESIDES:
+        yield entry
+    elif entry.name and before.member(entry.name) is None and after.member(entry.name):
+        yield replace(entry, act=JOIN)
+    if entry.act != CLOSE and before.closing is None and (end := after.closing) is not None:
+        yield replace(entry, act=CLOSE, detail=f"#{end.seq}, {end.reason}")

@@ -1,0 +1,459 @@
+"""What a store promises about the audit: nothing that was done is missing, changed or invented."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import anyio.lowlevel
+import apsw
+import pytest
+from store_talk import NOON, a_room, closes, joins, leaves, new_room, nothing, pauses, says
+
+from room_mcp.rooms import Room, Step
+from room_mcp.rooms.refusals import RoomClosed
+from room_mcp.store.auditing import CLOSE, JOIN, POST, Entry, Recorded
+from room_mcp.store.callers import Invitation, ServerKey
+from room_mcp.store.codec import state_from
+from room_mcp.store.interface import Act, Store
+from room_mcp.store.opening import open_store
+from room_mcp.store.sqlite import schema
+from room_mcp.store.sqlite.auditing import MAX_REFUSALS, MAX_TEXT_CHARS
+
+pytestmark = pytest.mark.anyio
+
+REFUSAL = Entry(NOON, "join", "name_taken", name="rex")
+
+
+def by_ann(act: str) -> Entry:
+    return Entry(NOON, act, name="ann")
+
+
+def a_key(id: str = "rks_1", name: str = "ann") -> ServerKey:
+    return ServerKey(id, f"hash of {id}", name, "agent", admin=False, created_at=NOON)
+
+
+async def all_entries(store: Store) -> list[Recorded]:
+    return list((await store.audit()).entries)
+
+
+async def acts(store: Store) -> list[tuple[str, str | None]]:
+    return [(one.entry.act, one.entry.detail) for one in await all_entries(store)]
+
+
+# ---- what was done ------------------------------------------------------------------------------
+
+
+async def test_what_was_done_stands_in_the_audit_as_it_was_told(store: Store, other: Store):
+    room = a_room()
+    told = Entry(
+        NOON + timedelta(microseconds=1),
+        JOIN,
+        room_id=room.id,
+        name="ann",
+        key_id="rks_1",
+        subject="addr:0123456789abcdef",
+        request_id="77",
+        detail="of her own accord",
+    )
+    await store.create(room, entry=by_ann("create"))
+
+    await store.act(room.id, joins("ann"), entry=told)
+
+    first, second = await all_entries(other)
+    assert (first.no, first.entry, first.previous) == (1, by_ann("create"), "")
+    assert (second.no, second.entry, second.previous) == (2, told, first.link)
+    assert first.is_intact
+    assert second.is_intact
+
+
+async def test_an_act_that_changes_nothing_leaves_nothing(store: Store):
+    room_id = await new_room(store)
+    await store.act(room_id, pauses(), entry=by_ann("pause"))
+
+    await store.act(room_id, pauses(), entry=by_ann("pause"))
+
+    assert await acts(store) == [("pause", None)]
+
+
+async def test_a_refused_act_leaves_nothing(store: Store):
+    room_id = await new_room(store)
+    await store.act(room_id, closes(), entry=by_ann(CLOSE))
+
+    with pytest.raises(RoomClosed):
+        await store.act(room_id, closes(), entry=by_ann(CLOSE))
+
+    assert await acts(store) == [(CLOSE, None)]
+
+
+async def test_a_room_that_is_there_already_was_not_created(store: Store):
+    await store.create(a_room(), reuse=True, entry=by_ann("create"))
+
+    await store.create(a_room(), reuse=True, entry=by_ann("create"))
+
+    assert await acts(store) == [("create", None)]
+
+
+async def test_of_messages_only_what_they_bring_about_is_kept(store: Store):
+    room_id = await new_room(store)
+    for text in ("makes ann a member", "is only said"):
+        await store.act(room_id, says(text), entry=by_ann(POST))
+
+    await store.act(room_id, says("done", type="decision"), entry=by_ann(POST))
+
+    assert await acts(store) == [(JOIN, None), (CLOSE, "#3, terminal")]
+
+
+async def test_one_message_can_make_a_member_and_end_the_room(store: Store):
+    room_id = await new_room(store)
+
+    await store.act_all(room_id, [Act(says("done", type="decision"), None, by_ann(POST))])
+
+    assert [act for act, _ in await acts(store)] == [JOIN, CLOSE]
+
+
+async def test_a_room_that_has_ended_does_not_end_again(store: Store):
+    room_id = await new_room(store, "hello")
+    await store.act(room_id, closes(), entry=by_ann(CLOSE))
+
+    await store.act(room_id, lambda room, _: Step(replace(room, name="x")), entry=by_ann("rename"))
+
+    assert await acts(store) == [(CLOSE, None), ("rename", None)]
+
+
+async def test_leaving_is_kept(store: Store):
+    room_id = await new_room(store, "hello")
+
+    await store.act(room_id, leaves("ann"), entry=by_ann("leave"))
+
+    assert await acts(store) == [("leave", None)]
+
+
+async def test_erasing_and_deleting_are_kept_after_the_room_is_gone(store: Store):
+    room_id = await new_room(store, "secret")
+    entry = replace(by_ann("erase"), room_id=room_id)
+    await store.erase(room_id, nothing, entry=entry)
+
+    await store.delete(room_id, nothing, entry=replace(entry, act="delete"))
+
+    page = await store.audit(room_id=room_id)
+    assert [one.entry.act for one in page.entries] == ["erase", "delete"]
+
+
+async def test_keys_and_invitations_are_kept_with_what_is_done(store: Store):
+    later = NOON + timedelta(days=1)
+    await store.add_key(a_key(), entry=by_ann("create_key"))
+    for _ in range(2):
+        await store.revoke_key("rks_1", NOON, entry=by_ann("revoke_key"))
+    await store.revoke_key("rks_2", NOON, entry=by_ann("revoke_key"))
+    await store.add_invitation(
+        Invitation("code", "rex", "agent", NOON, later), entry=by_ann("invite")
+    )
+
+    for _ in range(2):
+        await store.redeem(
+            "code", NOON, lambda _: a_key("rks_3", "rex"), entry=Entry(NOON, "redeem")
+        )
+
+    entries = [one.entry for one in await all_entries(store)]
+    assert [one.act for one in entries] == ["create_key", "revoke_key", "invite", "redeem"]
+    assert (entries[-1].name, entries[-1].key_id) == ("rex", "rks_3")
+
+
+# ---- what was refused ---------------------------------------------------------------------------
+
+
+async def test_refusals_are_there_for_whoever_asks_next(store: Store):
+    store.note_refusal(REFUSAL)
+
+    assert [one.entry for one in await all_entries(store)] == [REFUSAL]
+
+
+async def test_refusals_ride_on_the_next_commit(store: Store, other: Store):
+    room_id = await new_room(store)
+    store.note_refusal(REFUSAL)
+
+    await store.act(room_id, pauses(), entry=by_ann("pause"))
+
+    assert [act for act, _ in await acts(other)] == ["pause", "join"]
+
+
+async def test_refusals_are_written_by_themselves_soon(store: Store, other: Store):
+    store.note_refusal(REFUSAL)
+
+    with anyio.fail_after(5):
+        while not await all_entries(other):
+            await anyio.lowlevel.checkpoint()
+
+    assert [one.entry for one in await all_entries(other)] == [REFUSAL]
+
+
+async def test_refusals_are_written_when_the_store_closes(store: Store, other: Store):
+    store.note_refusal(REFUSAL)
+
+    await store.aclose()
+
+    assert [one.entry for one in await all_entries(other)] == [REFUSAL]
+
+
+async def test_of_a_flood_most_refusals_are_only_counted(store: Store, other: Store):
+    for _ in range(MAX_REFUSALS + 7):
+        store.note_refusal(REFUSAL)
+    store.note_refusal(replace(REFUSAL, at=NOON + timedelta(minutes=1), name="later"))
+
+    await store.aclose()
+
+    page = await other.audit(after=MAX_REFUSALS)
+    assert [(one.entry.detail, one.entry.name) for one in page.entries] == [
+        ("7 more", None),
+        (None, "later"),
+    ]
+
+
+async def test_a_flood_that_lasts_until_the_end_is_counted_too(store: Store, other: Store):
+    for _ in range(MAX_REFUSALS + 1):
+        store.note_refusal(REFUSAL)
+
+    await store.aclose()
+
+    (last,) = (await other.audit(after=MAX_REFUSALS)).entries
+    assert last.entry.detail == "1 more"
+
+
+@pytest.mark.parametrize("name", ["a\ud800b", "a\0b", "x" * 10_000])
+async def test_a_name_that_cannot_be_kept_spoils_nothing(store: Store, name: str):
+    room_id = await new_room(store)
+    store.note_refusal(replace(REFUSAL, name=name))
+
+    await store.act(room_id, says("hello"))
+
+    (one,) = await all_entries(store)
+    assert one.is_intact
+    assert len(one.entry.name or "") <= MAX_TEXT_CHARS
+
+
+# ---- links --------------------------------------------------------------------------------------
+
+
+async def test_entries_of_several_processes_make_one_chain(store: Store, other: Store):
+    room_id = await new_room(store)
+    for name in ("ann", "rex", "eve", "bob"):
+        entry = Entry(NOON, JOIN, room_id=room_id, name=name)
+        await asyncio.gather(
+            store.act(room_id, joins(name), entry=entry),
+            other.act(room_id, joins(f"{name}2"), entry=replace(entry, name=f"{name}2")),
+        )
+
+    page = await store.audit()
+
+    assert [one.no for one in page.entries] == list(range(1, 9))
+    assert all(one.is_intact for one in page.entries)
+    links = ["", *(one.link for one in page.entries)]
+    assert [one.previous for one in page.entries] == links[:-1]
+    assert (page.last_no, page.head) == (8, links[-1])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM audit WHERE no = 2",
+        "UPDATE audit SET name = 'eve' WHERE no = 2",
+        "INSERT OR REPLACE INTO audit SELECT 2, at, act, outcome, room_id, 'eve', key_id,"
+        " subject, request, detail, link FROM audit WHERE no = 2",
+        "INSERT INTO audit SELECT 1, at, act, outcome, room_id, 'eve', key_id,"
+        " subject, request, detail, link FROM audit WHERE no = 2",
+    ],
+)
+async def test_the_table_is_only_added_to(store: Store, path: Path, change: str):
+    for name in ("create", "join", "leave"):
+        await store.create(a_room(name), entry=by_ann(name))
+    db = apsw.Connection(str(path))
+
+    with pytest.raises(apsw.ConstraintError, match="only added to"):
+        db.execute(change)
+
+    db.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "broken"),
+    [
+        ("UPDATE audit SET name = 'eve' WHERE no = 2", [2]),
+        ("UPDATE audit SET at = at + 1 WHERE no = 2", [2]),
+        ("UPDATE audit SET link = 'x' WHERE no = 2", [2, 3]),
+        ("DELETE FROM audit WHERE no = 2", [3]),
+    ],
+)
+async def test_whoever_changes_the_file_breaks_a_link(
+    store: Store, path: Path, change: str, broken: list[int]
+):
+    for name in ("create", "join", "leave"):
+        await store.create(a_room(name), entry=by_ann(name))
+    db = apsw.Connection(str(path))
+    db.execute("DROP TRIGGER audit_stays; DROP TRIGGER audit_is_as_it_was")
+
+    db.execute(change)
+
+    db.close()
+    assert [one.no for one in await all_entries(store) if not one.is_intact] == broken
+
+
+async def test_the_number_of_an_entry_that_was_taken_away_is_not_given_again(
+    store: Store, path: Path
+):
+    for name in ("create", "join"):
+        await store.create(a_room(name), entry=by_ann(name))
+    db = apsw.Connection(str(path))
+    db.execute("DROP TRIGGER audit_stays; DELETE FROM audit WHERE no = 2")
+    db.close()
+    before = await store.audit()
+
+    await store.create(a_room(), entry=by_ann("leave"))
+
+    page = await store.audit()
+    assert (before.last_no, [one.no for one in before.entries]) == (2, [1])
+    assert [(one.no, one.is_intact) for one in page.entries] == [(1, True), (3, False)]
+
+
+# ---- pages --------------------------------------------------------------------------------------
+
+
+async def test_the_audit_is_read_in_pages(store: Store):
+    for name in ("one", "two", "three"):
+        await store.create(a_room(name), entry=by_ann(name))
+
+    first = await store.audit(limit=2)
+    rest = await store.audit(after=2, limit=2)
+
+    assert [one.entry.act for one in first.entries] == ["one", "two"]
+    assert [one.entry.act for one in rest.entries] == ["three"]
+    assert (first.has_more, rest.has_more) == (True, False)
+    assert (first.last_no, first.head) == (rest.last_no, rest.entries[-1].link)
+
+
+async def test_the_audit_of_one_room_has_links_to_what_came_before(store: Store):
+    for room_id in ("a", "b", "a"):
+        await store.create(a_room(), entry=replace(by_ann("create"), room_id=room_id))
+
+    page = await store.audit(room_id="a")
+
+    assert [one.no for one in page.entries] == [1, 3]
+    assert all(one.is_intact for one in page.entries)
+
+
+async def test_an_audit_without_entries_is_empty(store: Store):
+    assert await store.audit() == ((), False, 0, "")
+
+
+# ---- the secret ---------------------------------------------------------------------------------
+
+
+async def test_all_processes_share_a_secret_that_no_other_store_has(
+    store: Store, other: Store, tmp_path: Path
+):
+    elsewhere = open_store(tmp_path / "other.db")
+    await elsewhere.open()
+
+    assert len(store.secret) == schema.SECRET_BYTES
+    assert store.secret == other.secret
+    assert store.secret != elsewhere.secret
+    await elsewhere.aclose()
+
+
+# ---- chains of messages -------------------------------------------------------------------------
+
+
+async def test_the_messages_of_a_chained_room_come_back_with_their_hashes(
+    store: Store, other: Store
+):
+    room_id = await new_room(store, "one", "two", chain="")
+
+    page = await other.read(room_id, after=0)
+
+    assert all(one.chain is not None and len(one.chain) == 64 for one in page.messages)
+    assert (await other.room(room_id)).chain == page.messages[-1].chain
+
+
+async def test_messages_of_one_transaction_are_linked_to_each_other(store: Store):
+    room_id = await new_room(store, chain="")
+
+    done = await store.act_all(room_id, [Act(says(text)) for text in ("one", "two", "three")])
+
+    heads = [one.room.chain for one in done if not isinstance(one, Exception)]
+    page = await store.read(room_id, after=0)
+    assert [one.chain for one in page.messages] == heads
+    assert len(set(heads)) == 3
+
+
+async def test_other_rooms_have_no_hashes(store: Store):
+    room_id = await new_room(store, "one")
+
+    page = await store.read(room_id, after=0)
+
+    assert [one.chain for one in page.messages] == [None]
+    assert (await store.room(room_id)).chain is None
+
+
+async def test_erasing_takes_the_hashes_along_and_begins_the_chain_anew(store: Store, other: Store):
+    room_id = await new_room(store, "secret", chain="")
+
+    erased = await store.erase(room_id, nothing)
+
+    await store.act(room_id, says("after"))
+    page = await other.read(room_id, after=0)
+    assert erased.chain == ""
+    assert [one.chain for one in page.messages] == [None, (await other.room(room_id)).chain]
+
+
+async def test_what_an_erasure_says_itself_is_chained(store: Store):
+    room_id = await new_room(store, "secret", chain="")
+
+    room = await store.erase(room_id, says("all gone"))
+
+    page = await store.read(room_id, after=0)
+    assert [one.chain for one in page.messages] == [None, room.chain]
+    assert room.chain
+
+
+# ---- stores of before ---------------------------------------------------------------------------
+
+
+def a_store_of_schema_2(path: Path, room: Room) -> None:
+    """A file as it was before there was an audit, with this room and one message in it."""
+    db = apsw.Connection(str(path))
+    db.pragma("journal_mode", "WAL")
+    db.execute("CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT")
+    db.execute("INSERT INTO meta VALUES ('schema', '2'), ('epoch', 'cafecafe')")
+    for number in (1, 2):
+        db.execute(schema._scripts()[number])
+    state = json.loads(state_from(room))
+    del state["chain"]
+    db.execute(
+        "INSERT INTO rooms VALUES (1, ?, 1, 1, 'open', 1, 1, 1, 'review', 'review', ?)",
+        (room.id, json.dumps(state)),
+    )
+    db.execute("INSERT INTO contracts VALUES (1, ?)", (room.contract.source,))
+    db.execute(
+        "INSERT INTO messages VALUES (?, 'm1', 1, 'ann', 'agent', 'note', '\"hello\"',"
+        " NULL, NULL, NULL, NULL)",
+        (1 << 32 | 1,),
+    )
+    db.close()
+
+
+async def test_a_store_of_before_opens_and_goes_on(path: Path):
+    room = a_room(last_seq=1, last_at=NOON)
+    a_store_of_schema_2(path, room)
+    store = open_store(path)
+
+    await store.open()
+
+    await store.act(room.id, says("again"), entry=by_ann(POST))
+    page = await store.read(room.id, after=0)
+    assert [(one.content, one.chain) for one in page.messages] == [("hello", None), ("again", None)]
+    assert [one.entry.act for one in await all_entries(store)] == [JOIN]
+    assert (store.epoch, len(store.secret)) == ("cafecafe", schema.SECRET_BYTES)
+    await store.aclose()
