@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from room_mcp.client import RoomsClient
 
 LOOKED_THROUGH = 500  # rooms, the most that one answer of the directory holds
+LONGEST_NAME = 100  # of a room: no longer one exists
 SHORTEST_PREFIX = 4  # shorter ones fit by accident, and a message would reach the wrong room
 SHOWN_ID_CHARS = 8
 SHOWN_CANDIDATES = 5
@@ -56,7 +57,9 @@ async def resolve(client: RoomsClient, room: str) -> wire.Room:
     asked_by_id = _is_id(wanted) or bool(client.limits)
     if asked_by_id and (by_id := (await client.rooms(ids=[wanted])).rooms):
         return by_id[0]
-    listed = (await client.rooms(query=wanted, limit=LOOKED_THROUGH)).rooms
+    listed: Sequence[wire.Room] = ()
+    if len(wanted) <= LONGEST_NAME:
+        listed = (await client.rooms(query=wanted, limit=LOOKED_THROUGH)).rooms
     fitting = _fitting(listed, wanted)
     # A backend that turns out to be the origin's lists no rooms, and its ids have any form.
     if not fitting and client.limits and not asked_by_id:

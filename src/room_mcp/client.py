@@ -11,7 +11,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Literal, Protocol, Self, TypeVar, cast
 
 import httpx2
 
@@ -19,8 +19,17 @@ from room_mcp import wire
 from room_mcp.connection import ANSWER_S, RETRY_FOR_S, Connection
 from room_mcp.failures import BackendError, BackendRefused, BackendUnreachable, NotOurs
 from room_mcp.origin import FIRST_POLL_S, ORIGIN_LIMITS, ORIGIN_READS, OriginRooms
+from room_mcp.server_keys import ServerKeys
 
 T = TypeVar("T")
+
+
+class RoomKeys(Protocol):
+    """The member keys of whoever uses a client."""
+
+    def key(self, room_id: str) -> str:
+        """The key for this room; empty without one."""
+        ...
 
 
 class RoomsClient:
@@ -32,6 +41,7 @@ class RoomsClient:
     Args:
         url: Where the backend is, such as "http://127.0.0.1:8750".
         key: A server key, sent as bearer token.
+        certificate: The only one, in PEM, that the server may show; else authorities decide.
         transport: Another way to reach it, such as an app of this process.
         retry_for_s: How long to go on trying.
         answer_s: How long an answer may take, beyond the wait that was asked for; 10.
@@ -43,6 +53,7 @@ class RoomsClient:
         url: str,
         *,
         key: str = "",
+        certificate: str = "",
         transport: httpx2.AsyncBaseTransport | None = None,
         retry_for_s: float = RETRY_FOR_S,
         answer_s: float | None = None,
@@ -51,14 +62,17 @@ class RoomsClient:
         self.url = url.rstrip("/")
         self._first_poll_s = first_poll_s
         self._origin: OriginRooms | None = None
+        self.room_keys: RoomKeys | None = None
         self._connection = Connection(
             self.url,
             key=key,
+            certificate=certificate,
             transport=transport,
             retry_for_s=retry_for_s,
             answer_s=ANSWER_S if answer_s is None else answer_s,
         )
         self._call = self._connection.call
+        self.keys = ServerKeys(self._connection)
 
     async def __aenter__(self) -> Self:
         return self
@@ -75,6 +89,11 @@ class RoomsClient:
         await self._connection.aclose()
 
     @property
+    def has_key(self) -> bool:
+        """Whether a server key is sent along."""
+        return self._connection.has_key
+
+    @property
     def limits(self) -> str:
         """What this backend cannot do, as a sentence; empty for one of ours."""
         return "" if self._origin is None else ORIGIN_LIMITS
@@ -88,29 +107,36 @@ class RoomsClient:
         purpose: str = "",
         sender: str = "",
         reuse: bool = False,
+        access: wire.Access = "open",
         template: str = "",
         contract: Mapping[str, Any] | None = None,
         roles: Mapping[str, Any] | None = None,
         budget: Mapping[str, Any] | None = None,
         guard: Mapping[str, Any] | bool | None = None,
+        chain: bool = False,
     ) -> wire.RoomCreated:
         """Open a room. With `reuse`, an open listed room of that name is answered instead.
 
         Args:
+            access: Who reads and posts: anybody, members with their key, or those whom the owner
+                has admitted.
             template: The rules to start from; "" is "open".
             contract: Sections that replace those of the template, or a whole document.
             roles, budget, guard: Parts of these sections to replace; `guard=False` switches it off.
+            chain: Whether its messages carry hashes.
         """
         new = wire.NewRoom(
             name=name,
             purpose=purpose,
             sender=sender or None,
             reuse=reuse,
+            access=access,
             template=template or None,
             contract=None if contract is None else dict(contract),
             roles=None if roles is None else dict(roles),
             budget=None if budget is None else dict(budget),
             guard=guard if guard is None or isinstance(guard, bool) else dict(guard),
+            chain=chain,
         )
         return await self._either(
             lambda: self._call("POST", "/agent/rooms", wire.RoomCreated, body=new),
@@ -148,13 +174,17 @@ class RoomsClient:
             "limit": str(limit),
         }
         return await self._either(
-            lambda: self._call("GET", "/agent/rooms", wire.Directory, params=params),
+            lambda: self._call(
+                "GET", "/agent/rooms", wire.Directory, params=params, key=self._keys_of(ids)
+            ),
             lambda origin: origin.rooms(ids, member=member, mine=mine, read=read),
         )
 
     async def info(self, room_id: str) -> wire.Info:
         return await self._either(
-            lambda: self._call("GET", f"/agent/rooms/{room_id}/info", wire.Info),
+            lambda: self._call(
+                "GET", f"/agent/rooms/{room_id}/info", wire.Info, key=self._keys_of([room_id])
+            ),
             lambda origin: origin.info(room_id),
         )
 
@@ -178,7 +208,8 @@ class RoomsClient:
             conclusion=conclusion,
             owner_key=owner_key or None,
         )
-        return await self._call("POST", f"/agent/rooms/{room_id}/close", wire.Info, body=body)
+        path = f"/agent/rooms/{room_id}/close"
+        return await self._call("POST", path, wire.Info, body=body, key=self._keys_of([room_id]))
 
     async def reopen_room(self, room_id: str, *, sender: str, human: bool = False) -> wire.Info:
         """Let a closed room go on; only a person may, on the embedded store."""
@@ -202,6 +233,23 @@ class RoomsClient:
             owner_key=owner_key or None,
         )
         return await self._call("POST", f"/agent/rooms/{room_id}/settings", wire.Info, body=body)
+
+    async def decide(
+        self,
+        room_id: str,
+        act: Literal["admit", "decline", "mute", "unmute", "remove"],
+        name: str,
+        *,
+        owner_key: str = "",
+    ) -> wire.Info:
+        """Decide about somebody who waits to come in, or a member; needs the owner's rights."""
+        self._must_be_ours("keep others out of rooms")
+        key = owner_key or None
+        body: wire.Decide = wire.Decide(name=name, owner_key=key)
+        if act in ("mute", "unmute"):
+            body = wire.Mute(name=name, muted=act == "mute", owner_key=key)
+        path = f"/agent/rooms/{room_id}/{'mute' if act == 'unmute' else act}"
+        return await self._call("POST", path, wire.Info, body=body)
 
     async def templates(self) -> wire.Templates:
         """The rules that a room can start from: the package's, and the backend's own."""
@@ -296,9 +344,14 @@ class RoomsClient:
         wait_s: float = 0,
         reader: str = "",
         ack: int | None = None,
+        pending: bool = False,
         key: str = "",
     ) -> wire.Page:
-        """A page of messages, oldest first; see `GET /agent/rooms/{id}/messages`."""
+        """A page of messages, oldest first; see `GET /agent/rooms/{id}/messages`.
+
+        Args:
+            pending: `reader` waits to be admitted; the answer comes when that is decided.
+        """
         params = {
             "after": after,
             "before": before,
@@ -306,8 +359,10 @@ class RoomsClient:
             "wait": wait_s or None,
             "reader": reader,
             "ack": ack,
+            "pending": "1" if pending else "",
         }
         path = f"/agent/rooms/{room_id}/messages"
+        key = key or self._keys_of([room_id])
         return await self._either(
             lambda: self._call("GET", path, wire.Page, params=params, wait_s=wait_s, key=key),
             lambda origin: origin.messages(
@@ -332,6 +387,7 @@ class RoomsClient:
             "reader": reader,
         }
         path = "/agent/updates"
+        key = key or self._keys_of(list(cursors))
         return await self._either(
             lambda: self._call("GET", path, wire.Updates, params=params, wait_s=wait_s, key=key),
             lambda origin: origin.updates(cursors, wait_s),
@@ -346,15 +402,34 @@ class RoomsClient:
         params = {"q": query, "ids": ",".join(ids), "limit": limit}
         if room_id:
             del params["ids"]
-        return await self._call("GET", path, wire.Hits, params=params)
+        key = self._keys_of([room_id] if room_id else ids)
+        return await self._call("GET", path, wire.Hits, params=params, key=key)
 
     async def export(self, room_id: str, format: str = "md") -> AsyncIterator[str]:
         """The whole room in pieces of text; `format` is md or jsonl."""
         self._must_be_ours("export rooms")
         path = f"/agent/rooms/{room_id}/export"
-        async with self._connection.stream(path, {"format": format}) as answer:
+        key = self._keys_of([room_id])
+        async with self._connection.stream(path, {"format": format}, key=key) as answer:
             async for piece in answer.aiter_text():
                 yield piece
+
+    async def audit(
+        self, room_id: str = "", *, after: int = 0, limit: int = 100, owner_key: str = ""
+    ) -> wire.Audit:
+        """What was done and refused, the oldest first: in one room, for its owner, or everywhere,
+        for admins and on the embedded store."""
+        self._must_be_ours("tell what was done")
+        path = f"/agent/rooms/{room_id}/audit" if room_id else "/agent/audit"
+        params = {"after": after, "limit": limit}
+        return await self._call("GET", path, wire.Audit, params=params, key=owner_key)
+
+    def _keys_of(self, room_ids: Sequence[str]) -> str:
+        """The member keys that there are for these rooms, for a request that reads them."""
+        if self.room_keys is None:
+            return ""
+        keys = (self.room_keys.key(id) for id in room_ids)
+        return ",".join(dict.fromkeys(key for key in keys if key))
 
     # ---- the origin ---------------------------------------------------------------------------
 

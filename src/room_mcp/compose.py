@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -16,14 +18,18 @@ import anyio
 import httpx2
 
 from room_mcp.client import RoomsClient
+from room_mcp.serving import Listening, Served, forget
 from room_mcp.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mcp.server.auth.provider import AccessToken
     from starlette.applications import Starlette
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from room_mcp.backend.gate import Door
+    from room_mcp.backend.guard import Hosts
     from room_mcp.store.interface import Store
 
 EMBEDDED_URL = "http://embedded"  # never resolved: the transport hands it to the app
@@ -36,7 +42,7 @@ logger = logging.getLogger(__name__)
 def open_client(settings: Settings) -> RoomsClient:
     """A client of the backend that the settings name; nothing is opened before the first call."""
     if settings.url:
-        return RoomsClient(settings.url, key=settings.key)
+        return RoomsClient(settings.url, key=settings.key, certificate=settings.certificate)
     return RoomsClient(EMBEDDED_URL, transport=EmbeddedTransport(settings))
 
 
@@ -70,6 +76,7 @@ class EmbeddedTransport(httpx2.AsyncBaseTransport):
 
     async def _opened(self) -> httpx2.ASGITransport:
         from room_mcp.backend.app import create_app
+        from room_mcp.backend.limiting import Limits
         from room_mcp.store.opening import open_store
 
         async with self._opening:
@@ -78,7 +85,8 @@ class EmbeddedTransport(httpx2.AsyncBaseTransport):
                 with anyio.CancelScope(shield=True):  # half opened, nobody would close it
                     await store.open()
                 self._store = store
-                app = create_app(store, self._settings)
+                limits = Limits.of(self._settings, requires_key=False)
+                app = create_app(store, self._settings, limits=limits)
                 self._app = _in_process(_trusted(app) if self._trusted else app)
             return self._app
 
@@ -102,18 +110,16 @@ def _trusted(app: ASGIApp) -> ASGIApp:
     return trusted
 
 
-async def serve(settings: Settings, host: str, port: int) -> None:
+async def serve(settings: Settings, listening: Listening, door: Door) -> None:
     """Serve the REST backend and MCP until SIGTERM or SIGINT; the first line on stdout is the
     base URL.
-
-    Args:
-        port: 0 picks a free one.
 
     Raises:
         StoreError: The store cannot be opened.
     """
     from room_mcp.backend.app import create_app, drain
-    from room_mcp.bridge.http import McpOverHttp
+    from room_mcp.backend.limiting import Limits
+    from room_mcp.bridge.http import MCP_PATH, Keys, McpOverHttp
     from room_mcp.bridge.logs import log_to_stderr
     from room_mcp.bridge.server import build_open_server
     from room_mcp.store.opening import open_store
@@ -121,22 +127,111 @@ async def serve(settings: Settings, host: str, port: int) -> None:
     log_to_stderr(settings)
     store = open_store(settings.store)
     await store.open()
+    resource_url = (listening.public_url or listening.url(listening.port)) + MCP_PATH
+    if door.requires_key:
+        await _warn_without_key(store)
 
     async def backend(scope: Scope, receive: Receive, send: Send) -> None:
-        # Not trusted: whoever reaches the port may call, and has no more rights than by REST.
         # Past the guard: what this call is made for has come through it.
         scope["app"] = app
+        _for_whom_it_is_made(scope)
         await app.router(scope, receive, send)
 
     client = RoomsClient(SAME_PROCESS_URL, transport=_in_process(backend))
-    mcp = McpOverHttp(build_open_server(settings, client))
-    app = create_app(store, settings, routes=mcp.routes, alongside=mcp.running)
+    keys = Keys(_Verifier(store, resource_url), resource_url, door.requires_key)
+    mcp = McpOverHttp(build_open_server(settings, client), keys=keys)
+    app = create_app(
+        store,
+        settings,
+        hosts=_hosts(listening),
+        routes=mcp.routes,
+        alongside=mcp.running,
+        door=door,
+        limits=Limits.of(settings, requires_key=door.requires_key, has_demo=door.has_demo),
+    )
 
     def stop() -> None:
         mcp.stop()
         drain(app)
 
-    await _listen(app, settings, host, port, "", stop)
+    def note(url: str) -> None:
+        if door.requires_key:
+            served = Served(
+                listening.public_url or url,
+                os.path.realpath(settings.store),
+                listening.pin,
+                os.getpid(),
+            )
+            served.note(settings.home)
+
+    try:
+        await _listen(app, settings, listening, "", stop, note)
+    finally:
+        forget(settings.home)
+
+
+def _for_whom_it_is_made(scope: Scope) -> None:
+    """Give a call of the bridge the rights of whoever asked the bridge, and no more."""
+    from starlette.requests import HTTPConnection
+
+    from room_mcp.backend.callers import KEY_ID, trust
+    from room_mcp.bridge import agents
+
+    asked_by = agents.asked_by.get()
+    if asked_by is agents.OWN_ACCOUNT:
+        trust(scope)
+    elif isinstance(asked_by, HTTPConnection):
+        scope["client"] = asked_by.scope.get("client")
+        if (key_id := asked_by.scope.get(agents.KEY_ID)) is not None:
+            scope[KEY_ID] = key_id
+
+
+class _Verifier:
+    """The server's keys as the SDK wants to know them; a key is made for this server alone."""
+
+    def __init__(self, store: Store, resource_url: str) -> None:
+        from room_mcp.backend.gate import Gate
+        from room_mcp.backend.service import utc_now
+
+        self._gate = Gate(store, utc_now)
+        self._resource_url = resource_url
+
+    async def verify_token(self, token: str) -> AccessToken | None:
+        from mcp.server.auth.provider import AccessToken
+
+        from room_mcp.backend.callers import SERVER_KEY_PREFIX
+        from room_mcp.bridge.http import CLAIMED_KEY
+
+        key = await self._gate.key(token) if token.startswith(SERVER_KEY_PREFIX) else None
+        if key is None:
+            return None
+        return AccessToken(
+            token=key.id,  # nothing here needs to see the key again
+            client_id=key.id,
+            scopes=[],
+            resource=self._resource_url,
+            subject=key.name,
+            claims={CLAIMED_KEY: key.id},
+        )
+
+
+def _hosts(listening: Listening) -> Hosts:
+    from room_mcp.backend.guard import Hosts
+
+    return Hosts(listening.own_names, listening.is_on_all_addresses, listening.public_origin)
+
+
+async def _warn_without_key(store: Store) -> None:
+    """Say so when nobody could come in."""
+    from datetime import UTC, datetime
+
+    now = datetime.now(UTC)
+    if not any(key.is_valid(now) for key in await store.server_keys()):
+        print(
+            "room-mcp: no key is valid yet, so nobody can come in: "
+            "`room-mcp keys create NAME --admin` makes one, also while the server runs.",
+            file=sys.stderr,
+        )
 
 
 async def serve_mcp(
@@ -158,7 +253,7 @@ async def serve_mcp(
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
 
-    from room_mcp.backend.guard import LOOPBACK, Guard
+    from room_mcp.backend.guard import Guard
     from room_mcp.bridge.http import MCP_PATH, SSE_PATH, McpOverHttp
     from room_mcp.bridge.logs import log_to_stderr
     from room_mcp.bridge.server import build_open_server
@@ -179,30 +274,31 @@ async def serve_mcp(
         async with client, mcp.running():
             yield
 
-    app = Starlette(
-        routes=mcp.routes, middleware=[Middleware(Guard, hosts=LOOPBACK)], lifespan=lifespan
-    )
+    app = Starlette(routes=mcp.routes, middleware=[Middleware(Guard)], lifespan=lifespan)
     app.router.redirect_slashes = False  # as beside REST: an address is one, or 404
-    await _listen(app, settings, host, port, path, mcp.stop)
+    await _listen(app, settings, Listening(host, port), path, mcp.stop)
 
 
 async def _listen(
     app: Starlette,
     settings: Settings,
-    host: str,
-    port: int,
+    listening: Listening,
     path: str,
     stop: Callable[[], None],
+    started: Callable[[str], None] = lambda url: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, printing the URL first.
 
     Args:
+        started: Called with the URL just before it is printed.
         stop: Called once when the end begins: what waits has to be answered, else every open
             wait would hold the end up.
     """
     import asyncio
 
     import uvicorn
+
+    from room_mcp.backend.listening import BoundedProtocol
 
     loop = asyncio.get_running_loop()
 
@@ -211,8 +307,9 @@ async def _listen(
             await super().startup()
             if self.servers:
                 bound = self.servers[0].sockets[0].getsockname()[1]
-                shown = f"[{host}]" if ":" in host else host
-                print(f"http://{shown}:{bound}{path}", flush=True)
+                url = listening.url(bound)
+                started(url)
+                print(f"{url}{path}", flush=True)
 
         def handle_exit(self, sig: int, frame: object) -> None:
             # A signal may arrive in the middle of anything; the loop is where others sleep.
@@ -221,8 +318,15 @@ async def _listen(
 
     config = uvicorn.Config(
         app,
-        host=host,
-        port=port,
+        host=listening.host,
+        port=listening.port,
+        ssl_certfile=listening.certificate,
+        ssl_keyfile=listening.private_key,
+        # Else a caller could say who he is: only what stands in front of us knows better.
+        proxy_headers=bool(listening.proxy_ips),
+        forwarded_allow_ips=list(listening.proxy_ips),
+        http=BoundedProtocol,
+        ws="none",
         log_level=settings.log_level.lower(),
         access_log=False,  # paths hold room ids, and an id is what lets one in
         timeout_graceful_shutdown=2,

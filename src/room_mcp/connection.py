@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import re
+import ssl
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -16,14 +17,17 @@ import anyio
 import httpx2
 from pydantic import BaseModel, ValidationError
 
-from room_mcp import wire
+from room_mcp import certificates, wire
 from room_mcp.failures import (
     BackendError,
     BackendRefused,
     BackendUnreachable,
     NotOurs,
+    NotTrusted,
     OutcomeUnknown,
 )
+from room_mcp.serving import is_loopback
+from room_mcp.settings import SettingsError, must_hold_no_secret
 
 CONNECT_S = 5.0
 MAX_URLS = 1_000
@@ -51,6 +55,7 @@ class Connection:
     Args:
         url: Where the backend is, without a slash at the end.
         key: A server key, sent as bearer token.
+        certificate: The only one, in PEM, that the server may show; else authorities decide.
         transport: Another way to reach it, such as an app of this process.
         retry_for_s: How long to go on trying.
         answer_s: How long an answer may take, beyond the wait that was asked for.
@@ -61,6 +66,7 @@ class Connection:
         url: str,
         *,
         key: str,
+        certificate: str,
         transport: httpx2.AsyncBaseTransport | None,
         retry_for_s: float,
         answer_s: float,
@@ -69,11 +75,17 @@ class Connection:
         self._answer_s = answer_s
         self._retry_for_s = retry_for_s
         self._keeps_keys = False
-        self._is_address = _is_address(url)
+        self._key = key
+        self._certificate = certificate
         self._base = url
         self._urls: dict[str, httpx2.URL] = {}
         self._transport = transport
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+
+    @property
+    def has_key(self) -> bool:
+        """Whether a server key is sent along."""
+        return bool(self._key)
 
     @cached_property
     def _http(self) -> httpx2.AsyncClient:
@@ -81,6 +93,7 @@ class Connection:
         return httpx2.AsyncClient(
             transport=self._transport,
             headers=self._headers,
+            verify=certificates.trusting_only(self._certificate) if self._certificate else True,
             timeout=httpx2.Timeout(self._answer_s, connect=CONNECT_S, pool=None),
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20),
             # A proxy of the environment cannot reach what listens on this machine alone.
@@ -162,11 +175,7 @@ class Connection:
         self, request: httpx2.Request, wait_s: float = 0, repeatable: bool = False
     ) -> httpx2.Response:
         """The answer that is no refusal, after as many tries as are safe and make sense."""
-        if not self._is_address:
-            raise BackendUnreachable(
-                f"{self.url!r} is not the address of a server.",
-                "Write it like http://127.0.0.1:8750, with http:// or https://.",
-            )
+        self._must_be_usable()
         deadline = time.monotonic() + self._retry_for_s
         back_off_s = _FIRST_BACK_OFF_S
         while True:
@@ -179,7 +188,8 @@ class Connection:
                 again = _may_be_repeated(answer, failure, safe)
                 pause_s = _seconds(answer.headers.get("retry-after"))
             except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
-                failure, again, pause_s = self._unreachable(error), True, 0.0
+                failure = self._unreachable(error)
+                again, pause_s = not isinstance(failure, NotTrusted), 0.0
             except (httpx2.TransportError, TimeoutError) as error:
                 failure, again, pause_s = self._lost(error, request.method), safe, 0.0
             back_off_s = min(back_off_s * 2, _LONGEST_BACK_OFF_S)
@@ -187,6 +197,11 @@ class Connection:
             if not again or time.monotonic() + pause_s > deadline:
                 raise failure
             await anyio.sleep(pause_s)
+
+    def _must_be_usable(self) -> None:
+        """Raises BackendUnreachable when nothing may be sent to this address at all."""
+        if self._transport is None:
+            _must_be_usable(self._base, self._key)
 
     async def _send(self, request: httpx2.Request, wait_s: float) -> httpx2.Response:
         # The transport into an app of this process knows no timeouts, so this one holds for all.
@@ -234,9 +249,25 @@ class Connection:
         )
 
     def _unreachable(self, error: Exception) -> BackendUnreachable:
+        if _is_about_certificates(error):
+            return NotTrusted(*self._not_trusted(error))
         return BackendUnreachable(
             f"Nothing answers at {self.url} ({type(error).__name__}). Nothing was sent.",
             "Start the server with `room-mcp serve`, or correct ROOM_MCP_URL.",
+        )
+
+    def _not_trusted(self, error: Exception) -> tuple[str, str]:
+        if self._certificate:
+            return (
+                f"{self.url} shows another certificate than the one that this machine was given. "
+                "Nothing was sent.",
+                "Ask whoever runs it whether it has a new one. If so: `room-mcp disconnect`, then "
+                "`room-mcp connect` with a new invitation. If not, somebody stands in between.",
+            )
+        return (
+            f"No authority vouches for the certificate of {self.url}. Nothing was sent.",
+            "Connect by an invitation, which knows it (`room-mcp invite` there), or name its "
+            "file in ROOM_MCP_CERTIFICATE.",
         )
 
     def _lost(self, error: Exception, method: str) -> BackendError:
@@ -246,10 +277,16 @@ class Connection:
         return OutcomeUnknown(detail, _LOOK)
 
     @asynccontextmanager
-    async def stream(self, path: str, params: Mapping[str, Any]) -> AsyncGenerator[httpx2.Response]:
+    async def stream(
+        self, path: str, params: Mapping[str, Any], *, key: str = ""
+    ) -> AsyncGenerator[httpx2.Response]:
         """A GET whose answer is read piece by piece; it is not tried again."""
+        self._must_be_usable()
         try:
-            async with self._http.stream("GET", self._url(path), params=params) as answer:
+            headers = {"Room-Key": key} if key else {}
+            async with self._http.stream(
+                "GET", self._url(path), params=params, headers=headers
+            ) as answer:
                 if answer.status_code != 200:
                     await answer.aread()
                     raise self._refused(answer, "GET")
@@ -291,6 +328,31 @@ def without_login(url: str) -> str:
     return re.sub(r"(?<=//)[^/@]*@", "", url)
 
 
+def _must_be_usable(url: str, key: str) -> None:
+    if not _is_address(url):
+        raise BackendUnreachable(
+            f"{without_login(url)!r} is not the address of a server.",
+            "Write it like http://127.0.0.1:8750, with http:// or https://.",
+        )
+    try:
+        must_hold_no_secret(url)
+    except SettingsError as error:
+        raise BackendUnreachable(str(error)) from None
+    if key and urlsplit(url).scheme == "http" and not _is_loopback(url):
+        raise BackendUnreachable(
+            f"{url} is not encrypted, and the key would travel readable. Nothing was sent.",
+            "Use https://, or a tunnel such as ssh -L to an address of this machine.",
+        )
+
+
+def _is_about_certificates(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def _is_address(url: str) -> bool:
     try:
         parts = urlsplit(url)
@@ -300,7 +362,7 @@ def _is_address(url: str) -> bool:
 
 
 def _is_loopback(url: str) -> bool:
-    return _is_address(url) and urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
+    return _is_address(url) and is_loopback(urlsplit(url).hostname or "")
 
 
 def _seconds(retry_after: str | None) -> float:

@@ -29,6 +29,10 @@ class BackendUnreachable(BackendError):
     """No usable answer; nothing was stored, or nothing was asked to be."""
 
 
+class NotTrusted(BackendUnreachable):
+    """The server shows a certificate that is not trusted; nothing was sent."""
+
+
 class OutcomeUnknown(BackendError):
     """The message may have been stored. Retry with the same idempotency key."""
 

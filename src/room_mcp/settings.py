@@ -6,8 +6,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+from room_mcp.connected import FILE, Connected, connected
 
 KIB = 1024
+SECRETS_IN_QUERIES = frozenset({"key", "token", "access_token", "api_key", "apikey"})
 
 
 class SettingsError(Exception):
@@ -33,6 +37,12 @@ TEMPLATES = Setting(
 )
 URL = Setting("ROOM_MCP_URL", "", "URL", "Forward to this shared backend instead of a file.")
 KEY = Setting("ROOM_MCP_KEY", "", "secret", "Sent to the shared backend as a bearer token.")
+CERTIFICATE = Setting(
+    "ROOM_MCP_CERTIFICATE",
+    "",
+    "file",
+    "The only certificate that the shared backend may show, in PEM; else authorities decide.",
+)
 AGENT = Setting(
     "ROOM_MCP_AGENT", "by host", "name", "The name this agent speaks under, exactly as given."
 )
@@ -51,6 +61,39 @@ DEMO_ROOM_BYTES = Setting(
     "bytes",
     "The most that a room made by POST /agent/demo/room holds.",
 )
+SECRETS = Setting(
+    "ROOM_MCP_SECRETS",
+    "warn",
+    "",
+    "Messages that seem to hold a secret: warn refuses each once, refuse always, off never.",
+)
+POSTS_PER_S = Setting(
+    "ROOM_MCP_POSTS_PER_S",
+    "by server",
+    "posts",
+    "How many messages a key or address may send a second, and five times as many at once; "
+    "20 where keys are needed, else no limit. 0 means no limit, as for the next three.",
+)
+READS_PER_S = Setting(
+    "ROOM_MCP_READS_PER_S",
+    "by server",
+    "calls",
+    "The same for calls that only read; 60 where keys are needed, else no limit.",
+)
+WAITS = Setting(
+    "ROOM_MCP_WAITS",
+    "by server",
+    "waits",
+    "How many waits and streams one key may have open at once; 200 where keys are needed (an "
+    "address without a key: 30), else no limit.",
+)
+ROOMS = Setting(
+    "ROOM_MCP_ROOMS",
+    "by server",
+    "rooms",
+    "How many rooms that have not ended one key may have; 1,000 where keys are needed, else no "
+    "limit.",
+)
 LOG_LEVEL = Setting(
     "ROOM_MCP_LOG_LEVEL", "WARNING", "level", "What is logged to stderr: DEBUG … CRITICAL."
 )
@@ -61,37 +104,56 @@ SETTINGS = (
     TEMPLATES,
     URL,
     KEY,
+    CERTIFICATE,
     AGENT,
     MAX_WAIT,
     MESSAGE_BYTES,
     ROOM_BYTES,
     DEMO_ROOM_BYTES,
+    POSTS_PER_S,
+    READS_PER_S,
+    WAITS,
+    ROOMS,
+    SECRETS,
     LOG_LEVEL,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings of this process, read once."""
+    """The settings of this process, read once.
+
+    `certificate` is the text of a PEM file. `principal` is whom the key stands for, where that is
+    known; `is_connected` says that `room-mcp connect` gave the backend, not the environment.
+    """
 
     home: Path
     store: str
     templates: str = ""
     url: str = ""
     key: str = ""
+    certificate: str = ""
     agent: str = ""
+    principal: str = ""
+    is_connected: bool = False
     max_wait_s: float | None = None
     message_bytes: int = 64 * KIB
     room_bytes: int = 0
     demo_room_bytes: int = 512 * KIB
+    posts_per_s: int | None = None
+    reads_per_s: int | None = None
+    waits: int | None = None
+    rooms: int | None = None
+    secrets: str = "warn"
     log_level: str = "WARNING"
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
-        """Read the environment.
+        """Read the environment; where it names no backend, what `room-mcp connect` has kept.
 
         Raises:
-            SettingsError: A number is none, or a URL and a store are both set.
+            SettingsError: A number is none, a URL and a store are both set, a key stands in the
+                URL, or a file cannot be read.
         """
         env = os.environ if env is None else env
 
@@ -100,6 +162,9 @@ class Settings:
 
         def whole(setting: Setting) -> int:
             return int(_number(setting, text(setting) or setting.default))
+
+        def limit(setting: Setting) -> int | None:
+            return int(_number(setting, text(setting))) if text(setting) else None
 
         if text(URL) and text(STORE):
             raise SettingsError(
@@ -111,20 +176,77 @@ class Settings:
             raise SettingsError(
                 f"{LOG_LEVEL.name} is {level!r}; use DEBUG, INFO, WARNING or ERROR."
             )
-        home = Path(text(HOME) or HOME.default).expanduser()
+        secrets = (text(SECRETS) or SECRETS.default).lower()
+        if secrets not in ("off", "warn", "refuse"):
+            raise SettingsError(f"{SECRETS.name} is {secrets!r}; use off, warn or refuse.")
+        home = home_in(env)
+        kept = None if text(URL) or text(STORE) else _kept(home)
+        url = kept.url if kept else text(URL).rstrip("/")
+        must_hold_no_secret(url)
         return cls(
             home=home,
             store=text(STORE) or str(home / "rooms.db"),
             templates=text(TEMPLATES) or str(home / "templates"),
-            url=text(URL).rstrip("/"),
-            key=text(KEY),
-            agent=text(AGENT),
+            url=url,
+            key=kept.key if kept else text(KEY),
+            certificate=kept.certificate if kept else _pem(text(CERTIFICATE)),
+            agent=text(AGENT) or (kept.agent if kept else ""),
+            principal=kept.name if kept else "",
+            is_connected=kept is not None,
             max_wait_s=_number(MAX_WAIT, text(MAX_WAIT)) if text(MAX_WAIT) else None,
             message_bytes=whole(MESSAGE_BYTES),
             room_bytes=whole(ROOM_BYTES),
             demo_room_bytes=whole(DEMO_ROOM_BYTES),
+            posts_per_s=limit(POSTS_PER_S),
+            reads_per_s=limit(READS_PER_S),
+            waits=limit(WAITS),
+            rooms=limit(ROOMS),
+            secrets=secrets,
             log_level=level,
         )
+
+
+def home_in(env: Mapping[str, str]) -> Path:
+    return Path(env.get(HOME.name, "").strip() or HOME.default).expanduser()
+
+
+def must_hold_no_secret(url: str) -> None:
+    """Raises SettingsError when a login or a key stands in a URL: URLs are logged and shown."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return  # no address at all, which is said where it is used
+    names = {name.lower() for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
+    if "@" in parts.netloc or names & SECRETS_IN_QUERIES:
+        raise SettingsError(
+            f"A login or key stands in the URL, which others may see. Take it out, and put the "
+            f"key into {KEY.name}."
+        )
+
+
+def _kept(home: Path) -> Connected | None:
+    try:
+        return connected(home)
+    except ValueError as error:
+        raise SettingsError(
+            f"{home / FILE} cannot be used: {error}. `room-mcp disconnect` removes it; then "
+            "connect anew."
+        ) from None
+
+
+def _pem(path: str) -> str:
+    if not path:
+        return ""
+    from room_mcp import certificates
+
+    try:
+        pem = certificates.without_key(Path(path).expanduser().read_text("ascii"))
+        certificates.trusting_only(pem)
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            f"{CERTIFICATE.name}: {path} cannot be used: {error}. It is a certificate in PEM."
+        ) from None
+    return pem
 
 
 def _number(setting: Setting, value: str) -> float:

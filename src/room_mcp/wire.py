@@ -6,10 +6,12 @@ do not know; answers may grow fields, and readers ignore the ones that they do n
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
 MAX_WAIT_S = 50  # below the 60 s at which several hosts and proxies give up
 MAX_LIMIT = 500
@@ -17,13 +19,53 @@ MAX_BATCH = 100
 MAX_KEY_CHARS = 255
 MAX_UPDATE_ROOMS = 200
 MAX_TO = 32
+MAX_KEY_LIFE = timedelta(days=36_525)  # a century; who means longer means for ever
+MAX_INVITATION_S = 30 * 86_400  # a code lies in shells' histories and in mails
 QUIET_TYPES = frozenset({"ack", "heartbeat", "pass", "progress", "accept", "vote"})
 
 SenderType = Literal["agent", "human", "system"]
 Lifecycle = Literal["open", "paused", "closed"]
-Seq = Annotated[int, Field(ge=1, le=2**53)]
-Cursor = Annotated[int, Field(ge=0, le=2**53)]
+Access = Literal["open", "keyed", "approval"]
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+def _number(value: object) -> object:
+    if isinstance(value, bool | str):  # pydantic would read true as 1, and "7" as 7
+        raise PydanticCustomError("int_type", "Input should be a valid integer")
+    return value
+
+
+Seq = Annotated[int, Field(ge=1, le=2**53), BeforeValidator(_number)]
+Cursor = Annotated[int, Field(ge=0, le=2**53), BeforeValidator(_number)]
 MemberKey = Annotated[str, Field(max_length=MAX_KEY_CHARS)]
+
+# What names may look like is law of the rooms, which refuse in their own words; said here, it is
+# only for readers of the description. Python's \w and isprintable, spelled as in ECMA 262.
+MemberName = Annotated[
+    str,
+    Field(
+        json_schema_extra={
+            "minLength": 1,
+            "maxLength": 100,
+            "pattern": r"^[\p{L}\p{N}][\p{L}\p{N}_.@/\-]*( [\p{L}\p{N}_.@/\-]+)*$",
+        }
+    ),
+]
+MemberNames = Annotated[list[MemberName], Field(json_schema_extra={"maxItems": MAX_TO})]
+RoomName = Annotated[str, Field(json_schema_extra={"minLength": 1, "pattern": r"[^\p{C}\p{Z}]"})]
+TypeName = Annotated[
+    str,
+    Field(max_length=64, json_schema_extra={"minLength": 1, "pattern": r"^[^\p{C}\p{Z}]+$"}),
+]
+
+
+def _one_of(*names: str) -> dict[str, Any]:
+    """The schema of a body in which at least one of these texts stands."""
+    given = [{"required": [name], "properties": {name: {"type": "string"}}} for name in names]
+    return {"anyOf": given}
 
 
 class Request(BaseModel):
@@ -52,15 +94,15 @@ class Answer(BaseModel):
 class NewDemoRoom(Request):
     """A room for trying things out."""
 
-    name: str = Field(description="The room's name: one line of at most 100 characters.")
+    name: RoomName = Field(description="The room's name: one line of at most 100 characters.")
 
 
 class NewRoom(Request):
     """A room with a purpose."""
 
-    name: str = Field(description="The room's name: one line of at most 100 characters.")
+    name: RoomName = Field(description="The room's name: one line of at most 100 characters.")
     purpose: str = Field(default="", max_length=2_000, description="What the room is for.")
-    sender: str | None = Field(default=None, description="Who makes it.")
+    sender: MemberName | None = Field(default=None, description="Who makes it.")
     template: str | None = Field(
         default=None, description="The rules to start from; by default 'open', which has no roles."
     )
@@ -73,22 +115,32 @@ class NewRoom(Request):
     budget: dict[str, Any] | None = Field(
         default=None, description="Limits that replace those of the template."
     )
-    guard: dict[str, Any] | bool | None = Field(
+    guard: dict[str, Any] | StrictBool | None = Field(
         default=None, description="How loops are treated, in place of the template's; false: not."
     )
-    listed: bool | None = Field(
+    listed: StrictBool | None = Field(
         default=None, description="Whether the directory shows it; by default on a local backend."
     )
-    reuse: bool = Field(
+    access: Access = Field(
+        default="open",
+        description="keyed: members alone read and post, with their key; approval: the owner "
+        "admits them, too.",
+    )
+    reuse: StrictBool = Field(
         default=False, description="Answer with an open listed room of this name when there is one."
+    )
+    chain: StrictBool = Field(
+        default=False, description="Whether its messages carry hashes, for `room-mcp verify`."
     )
 
 
 class Join(Request):
     """Become a member, or come back as one. One of `agentName` and `sender` is needed."""
 
-    agent_name: str | None = Field(default=None, description="The name to speak under.")
-    sender: str | None = Field(default=None, description="The same as agentName.")
+    model_config = ConfigDict(json_schema_extra=_one_of("agentName", "sender"))
+
+    agent_name: MemberName | None = Field(default=None, description="The name to speak under.")
+    sender: MemberName | None = Field(default=None, description="The same as agentName.")
     agent_key: MemberKey | None = Field(default=None, description="The key of an earlier join.")
     agent_session_id: MemberKey | None = Field(default=None, description="The same as agentKey.")
     role: str | None = Field(
@@ -99,7 +151,7 @@ class Join(Request):
     sender_type: SenderType | None = Field(
         default=None, description="Taken from a claim alone, everybody is an agent."
     )
-    protect: bool = Field(
+    protect: StrictBool = Field(
         default=False, description="From now on only the holder of the key may use the name."
     )
 
@@ -107,32 +159,32 @@ class Join(Request):
 class Identified(Request):
     """Names the member who acts."""
 
-    sender: str | None = Field(default=None, description="The member's name.")
-    agent_name: str | None = Field(default=None, description="The same as sender.")
+    sender: MemberName | None = Field(default=None, description="The member's name.")
+    agent_name: MemberName | None = Field(default=None, description="The same as sender.")
     agent_key: MemberKey | None = Field(default=None, description="The member's key.")
     agent_session_id: MemberKey | None = Field(default=None, description="The same as agentKey.")
 
 
 class Leave(Identified):
-    """Stop being a member."""
+    """Stop being a member. One of `agentName` and `sender` is needed."""
+
+    model_config = ConfigDict(json_schema_extra=_one_of("sender", "agentName"))
 
 
 class Heartbeat(Identified):
-    """Ask for a reminder of where one is."""
+    """Ask for a reminder of where one is. A name is needed, or a key that says who asks."""
 
 
 class Post(Request):
     """A message. `content` comes back exactly as sent; an object may carry its type inside."""
 
-    sender: str | None = Field(default=None, description="The name to speak under.")
+    sender: MemberName | None = Field(default=None, description="The name to speak under.")
     content: str | dict[str, Any] = Field(description="A text, or the body of a typed message.")
     sender_type: SenderType | None = Field(
         default=None, description="Taken from a claim alone, everybody is an agent."
     )
-    type: str | None = Field(
-        default=None, max_length=64, description="What kind of message; 'note'."
-    )
-    to: str | list[str] = Field(
+    type: TypeName | None = Field(default=None, description="What kind of message; 'note'.")
+    to: MemberName | MemberNames = Field(
         default_factory=list, description="Names that it is addressed to; nobody means everyone."
     )
     reply_to: Seq | None = Field(default=None, description="The seq that it replies to.")
@@ -154,7 +206,7 @@ class Batch(Request):
 class Close(Request):
     """End a room."""
 
-    sender: str | None = Field(default=None, description="Who closes it.")
+    sender: MemberName | None = Field(default=None, description="Who closes it.")
     sender_type: SenderType | None = Field(
         default=None, description="Taken from a claim alone, everybody is an agent."
     )
@@ -169,7 +221,7 @@ class Close(Request):
 class Hold(Request):
     """Pause or resume a room."""
 
-    sender: str | None = Field(default=None, description="Who holds or releases it.")
+    sender: MemberName | None = Field(default=None, description="Who holds or releases it.")
     owner_key: MemberKey | None = Field(
         default=None, description="The key that creation answered with."
     )
@@ -178,22 +230,72 @@ class Hold(Request):
 class Reopen(Request):
     """Let a closed room go on; only people may."""
 
-    sender: str | None = Field(default=None, description="Who reopens it.")
+    sender: MemberName | None = Field(default=None, description="Who reopens it.")
     sender_type: SenderType | None = Field(
         default=None, description="Taken from a claim alone, everybody is an agent."
     )
+
+
+class Decide(Request):
+    """Decide about somebody who waits to come in, or a member; the owner's right."""
+
+    name: MemberName = Field(description="Whom it is about.")
+    owner_key: MemberKey | None = Field(
+        default=None, description="The key that creation answered with."
+    )
+
+
+class Mute(Decide):
+    """Let a member read only, or speak again; the owner's right."""
+
+    muted: StrictBool = Field(default=True, description="false lets him speak again.")
 
 
 class Adjust(Request):
     """Change limits of a room while it is open; its owner's right."""
 
     budget: dict[str, Any] | None = Field(default=None, description="Limits that change.")
-    guard: dict[str, Any] | bool | None = Field(
+    guard: dict[str, Any] | StrictBool | None = Field(
         default=None, description="Thresholds, on_stall, on; false switches the guard off."
     )
     owner_key: MemberKey | None = Field(
         default=None, description="The key that creation answered with."
     )
+
+
+class NewKey(Request):
+    """A key of this server for a person or an agent."""
+
+    name: MemberName = Field(
+        description="Whom it stands for: its holder speaks as that or as name/…."
+    )
+    admin: StrictBool = Field(
+        default=False, description="May make keys, and keeps all rooms in order."
+    )
+    human: StrictBool = Field(default=False, description="It is a person's.")
+    expires_at: datetime | None = Field(
+        default=None, description="When it ends; by default when it is revoked."
+    )
+    expires_in_s: (
+        Annotated[float, Field(gt=0, le=MAX_KEY_LIFE.total_seconds()), BeforeValidator(_number)]
+        | None
+    ) = Field(default=None, description="The same, from now.")
+
+
+class NewInvitation(Request):
+    """A code that whoever shows it first changes for a key."""
+
+    name: MemberName = Field(description="Whom the key will stand for.")
+    human: StrictBool = Field(default=False, description="It is a person's.")
+    expires_in_s: Annotated[float, Field(ge=0, le=MAX_INVITATION_S), BeforeValidator(_number)] = (
+        Field(default=3_600, description="How long the code works.")
+    )
+
+
+class Redeem(Request):
+    """Change the code of an invitation for a key."""
+
+    code: str = Field(max_length=MAX_KEY_CHARS, description="It begins with rkc_.")
 
 
 # ---- answers ----------------------------------------------------------------------------------
@@ -212,6 +314,11 @@ class Message(Answer):
     reply_to: int | None = None
     mentions: list[str] = []
     wakes: list[str] = Field(default=[], description="The members whose wait it ends.")
+    chain: str | None = Field(
+        default=None,
+        description="In a room with a chain: SHA-256 over this message and the one before it.",
+        exclude_if=_is_none,
+    )
 
 
 class Standing(Answer):
@@ -279,6 +386,9 @@ class Page(Answer):
     last_seq: int
     has_more: bool
     closed: bool
+    pending: bool = Field(
+        default=False, description="With `reader`: the owner has not admitted him yet."
+    )
     outcome: str | None = None
     conclusion: str | None = None
     epoch: str
@@ -309,6 +419,7 @@ class Member(Answer):
     type: SenderType
     active: bool
     protected: bool
+    muted: bool = Field(default=False, description="The owner lets him read, and not speak.")
     joined_at: str
     messages: int
     role: str | None = None
@@ -411,6 +522,8 @@ class Room(Answer):
     max_bytes: int | None = None
     outcome: str | None = None
     conclusion: str | None = None
+    access: Access = "open"
+    knocks: int = Field(default=0, description="For the owner: how many wait to be admitted.")
     members: list[str] = Field(default=[], description="Names of the active members.")
     waiting: list[str] = Field(default=[], description="Those of them who sit in a wait right now.")
     unread: int | None = Field(default=None, description="With `member`: messages he has not read.")
@@ -426,12 +539,25 @@ class RoomCreated(Room):
     )
 
 
+class Knock(Answer):
+    """Somebody who waits for the owner to admit him."""
+
+    name: str
+    type: SenderType
+    role: str | None = None
+    at: str
+
+
 class Info(Answer):
     room_id: str
     id: str
     name: str
     purpose: str
-    access: Literal["open"] = "open"
+    access: Access = "open"
+    owned: bool = Field(default=False, description="Whether the caller has the owner's rights.")
+    knocking: list[Knock] = Field(
+        default=[], description="For the owner: who waits to be admitted, the first one first."
+    )
     template: str
     lifecycle: Lifecycle
     closing: Closing | None = None
@@ -456,12 +582,19 @@ class Info(Answer):
         default=None, description="Whether it ended as its rules call good; null while it is open."
     )
     members: list[Member]
+    chain: str | None = Field(
+        default=None, description="The hash of the last message; null: the room has no chain."
+    )
     expected: list[Expected] = Field(description="Open questions and work, oldest first.")
     epoch: str
 
 
 class Joined(Answer):
     room: Info
+    pending: bool = Field(
+        default=False,
+        description="The owner has to admit him first: a wait with `reader` ends when he has.",
+    )
     messages: list[Message] = Field(description="The newest 20, oldest first.")
     agent_name: str
     role: str | None = None
@@ -527,9 +660,72 @@ class Erased(Answer):
     epoch: str
 
 
+class Key(Answer):
+    """A key as everybody but its holder sees it."""
+
+    id: str = Field(description="How the key begins; not secret.")
+    name: str
+    kind: Literal["agent", "human"]
+    admin: bool
+    created_at: str
+    expires_at: str | None = None
+    revoked_at: str | None = None
+    used_at: str | None = Field(default=None, description="Within a minute.")
+
+
+class KeyMade(Key):
+    key: str = Field(description="Shown once.")
+
+
+class Keys(Answer):
+    keys: list[Key]
+
+
+class Me(Answer):
+    """Who the caller is."""
+
+    trusted: bool = Field(description="He owns the store itself and needs no key.")
+    key: Key | None
+    names: list[str] = Field(
+        description="What he may speak as, as in ann and ann/…; empty where no key says so."
+    )
+
+
+class Invited(Answer):
+    code: str = Field(description="Shown once.")
+    name: str
+    kind: Literal["agent", "human"]
+    expires_at: str
+
+
 class Health(Answer):
     status: Literal["ok"] = "ok"
     version: str
+
+
+class AuditEntry(Answer):
+    """What was done, or tried. `link` is SHA-256 over the entry and `previous`."""
+
+    no: int = Field(description="1, 2, 3 … over the whole server, without gaps.")
+    at: str = Field(description="RFC 3339, UTC, microseconds.")
+    act: str = Field(description="What was done, or the call that was refused.")
+    outcome: str = Field(description="done, or the code of the refusal.")
+    room_id: str | None = None
+    name: str | None = Field(default=None, description="As whom.")
+    key_id: str | None = Field(default=None, description="How the server key begins.")
+    subject: str | None = Field(default=None, description="Who called; an address is hashed.")
+    request_id: str | None = None
+    detail: str | None = None
+    previous: str = Field(description="The link of the entry before; empty for the first.")
+    link: str
+
+
+class Audit(Answer):
+    entries: list[AuditEntry] = Field(description="The oldest first.")
+    next_cursor: int = Field(description="Pass it as `after` to go on.")
+    has_more: bool
+    last_no: int = Field(description="The number of the newest entry of the whole server.")
+    head: str = Field(description="Its link: whoever keeps it can tell later if any was changed.")
 
 
 class Problem(Answer):

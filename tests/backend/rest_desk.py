@@ -19,9 +19,12 @@ from starlette.applications import Starlette
 from starlette.routing import Match
 
 from room_mcp.backend.app import create_app
+from room_mcp.backend.callers import SERVER_KEY_PREFIX, key_hash, key_id, new_key
+from room_mcp.backend.gate import OPEN_DOOR, Door
 from room_mcp.backend.openapi import document
 from room_mcp.backend.service import utc_now
 from room_mcp.settings import Settings
+from room_mcp.store.callers import ServerKey
 from room_mcp.store.interface import Store
 from room_mcp.store.opening import open_store
 
@@ -79,6 +82,13 @@ class Desk:
         assert page.status_code == 200, page.text
         return page.json()
 
+    async def key(self, name: str, *, kind: Any = "agent", admin: bool = False) -> dict[str, str]:
+        """The header of a new server key."""
+        key = new_key(SERVER_KEY_PREFIX)
+        kept = ServerKey(key_id(key), key_hash(key), name, kind, admin, utc_now())
+        await self.store.add_key(kept)
+        return {"Authorization": f"Bearer {key}"}
+
     async def until_waiting(self, room_id: str, name: str) -> None:
         """Wait until the room shows that the member sits in a wait."""
         while True:
@@ -90,7 +100,12 @@ class Desk:
 
 @asynccontextmanager
 async def a_desk(
-    folder: Path, *, room_bytes: int = 0, clock: Callable[[], datetime] = utc_now
+    folder: Path,
+    *,
+    room_bytes: int = 0,
+    clock: Callable[[], datetime] = utc_now,
+    secrets: str = "warn",
+    door: Door = OPEN_DOOR,
 ) -> AsyncGenerator[Desk]:
     settings = Settings(
         home=folder,
@@ -98,8 +113,9 @@ async def a_desk(
         templates=str(folder / "templates"),
         room_bytes=room_bytes,
         demo_room_bytes=4_000,
+        secrets=secrets,
     )
-    app = create_app(open_store(settings.store), settings, clock=clock)
+    app = create_app(open_store(settings.store), settings, clock=clock, door=door)
     async with (
         app.router.lifespan_context(app),
         httpx2.AsyncClient(
@@ -120,10 +136,12 @@ class Checked:
     async def __call__(self, response: httpx2.Response) -> None:
         await response.aread()
         kind = response.headers.get("content-type", "").partition(";")[0]
+        described = self._described(response.request)
+        if described is not None:
+            assert str(response.status_code) in described["responses"]
         if response.status_code >= 400:
             must_be_problem(response)
             return
-        described = self._described(response.request)
         if described is None:
             return
         answer = described["responses"][str(response.status_code)]

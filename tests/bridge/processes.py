@@ -174,9 +174,11 @@ class Machine:
         self.home, self.era = home, era
         self._processes: list[Process] = []
 
-    async def backend(self) -> str:
+    async def backend(self, *words: str) -> str:
         """The base URL of a `room-mcp serve` of its own store."""
-        process = await self._started(["-m", "room_mcp", "serve", "--port", "0"], self.home, {})
+        process = await self._started(
+            ["-m", "room_mcp", "serve", "--port", "0", *words], self.home, {}
+        )
         assert process.stdout is not None
         out = BufferedByteReceiveStream(process.stdout)
         with anyio.fail_after(SOON_S):

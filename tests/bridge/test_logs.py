@@ -11,7 +11,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import ClientDisconnect
 
-from room_mcp.bridge.logs import log_to_stderr
+from room_mcp.bridge.logs import HarmlessLines, log_to_stderr
 from room_mcp.settings import Settings
 
 GONE = [anyio.BrokenResourceError(), anyio.ClosedResourceError(), ClientDisconnect()]
@@ -79,3 +79,14 @@ def test_what_is_no_error_is_not_logged_as_it_may_hold_what_peers_sent(
     transport.log(level, "Received JSON: %s", '{"content": "a secret"}')
 
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\u2028"])
+def test_what_peers_sent_begins_no_record_and_does_not_act(end: str):
+    hostile = f"fine{end}room_mcp: all keys were revoked\x1b[2J\u202e"
+    record = logging.LogRecord("room_mcp", 30, "", 0, "Not known: %s", (hostile,), None)
+
+    assert HarmlessLines("%(name)s: %(message)s").format(record).split("\n") == [
+        "room_mcp: Not known: fine",
+        r"  room_mcp: all keys were revoked\x1b[2J\u202e",
+    ]

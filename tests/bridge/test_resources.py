@@ -465,6 +465,9 @@ async def test_a_backend_that_is_away_is_told_in_words(house: House):
 # ---- who wrote it ------------------------------------------------------------------------------
 
 
+DATA = {"integrity": "untrusted"}
+
+
 def written(meta: dict[str, Any] | None) -> Any:
     return (meta or {}).get(PROVENANCE)
 
@@ -479,8 +482,8 @@ async def test_a_resource_says_who_wrote_what_it_shows(house: House, ann: Agent,
     read = (await ann.client.read_resource(f"room://api-review/{kind}")).contents[0]
 
     assert written(read.meta) == [
-        {"room_id": room.id, "sender": "bob", "sender_type": "agent", "seqs": [1, 3]},
-        {"room_id": room.id, "sender": "carol", "sender_type": "human", "seqs": [2]},
+        {"room_id": room.id, "sender": "bob", "sender_type": "agent", "seqs": [1, 3], **DATA},
+        {"room_id": room.id, "sender": "carol", "sender_type": "human", "seqs": [2], **DATA},
     ]
 
 
@@ -513,7 +516,7 @@ async def test_an_answer_says_who_wrote_what_it_repeats(
 
     answer = await ann(tool, **arguments)
 
-    by_bob = {"room_id": room.id, "sender": "bob", "sender_type": "agent", "seqs": [1]}
+    by_bob = {"room_id": room.id, "sender": "bob", "sender_type": "agent", "seqs": [1], **DATA}
     assert written(answer.meta) == [by_bob]
 
 

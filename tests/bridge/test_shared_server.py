@@ -14,6 +14,8 @@ from anyio.abc import SocketStream
 from processes import IMPATIENT, Machine
 
 from room_mcp.client import RoomsClient
+from room_mcp.compose import open_client
+from room_mcp.settings import Settings
 
 # Over HTTP nothing depends on the era; processes take long to start.
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("era", ["legacy"], indirect=True)]
@@ -156,3 +158,54 @@ async def test_only_the_creator_closes_a_room_there_and_others_learn_how_to_end_
     assert refused.is_error
     assert f'Next: send_message(room="{room.id}", type="decision", body=' in refused.text
     assert "is closed: 2 issues fixed" in ended.text
+
+
+async def key(machine: Machine, name: str, **more: bool) -> str:
+    """A server key, made where the server keeps its own."""
+    async with open_client(Settings(machine.home, str(machine.home / ".room-mcp/rooms.db"))) as own:
+        return (await own.keys.create(name, **more)).key
+
+
+async def test_a_server_key_gives_its_holders_agents_their_names(machine: Machine):
+    url = await machine.backend("--require-key")
+    ann, bot = await key(machine, "ann", human=True), await key(machine, "bot")
+    of_ann = await machine.server(env={"ROOM_MCP_URL": url, "ROOM_MCP_KEY": ann})
+    of_bot = await machine.server(env={"ROOM_MCP_URL": url, "ROOM_MCP_KEY": bot})
+    opened = await of_ann.call("create_room", name="api-review")
+    assert opened.structured is not None
+    room = opened.structured["room_id"]
+    joined = await of_bot.call("join_room", room=room)
+    await of_bot.call("send_message", room=room, content="Line 40 misses it.")
+    waited = await of_ann.call("wait_for_messages")
+
+    second = await machine.server(env={"ROOM_MCP_URL": url, "ROOM_MCP_KEY": bot})
+    beside = await second.call("join_room", room=room)
+
+    assert beside.lines[0] == 'Joined "api-review". You are bot/2.'
+    assert opened.lines[0] == 'Room "api-review" opened. You are ann/claude.'
+    assert f'Other agents: join_room(room="{room}")' in opened.text  # it is not listed
+    assert joined.lines[0] == 'Joined "api-review". You are bot.'
+    assert "bot: Line 40 misses it." in waited.text
+
+
+async def test_a_name_that_the_key_does_not_stand_for_is_reported(machine: Machine):
+    url = await machine.backend("--require-key")
+    env = {"ROOM_MCP_URL": url, "ROOM_MCP_KEY": await key(machine, "ann", human=True)}
+    server = await machine.server("--agent", "claude", env=env)
+    refused = await server.call("create_room", name="api-review")
+
+    assert refused.is_error
+    assert "Your key stands for 'ann'" in refused.text
+    assert "--agent NAME" in refused.text
+
+
+@pytest.mark.parametrize("shown", ["", "rks_wrong"])
+async def test_without_a_key_that_lets_one_in_the_user_is_told_how_to_get_one(
+    machine: Machine, shown: str
+):
+    url = await machine.backend("--require-key")
+    server = await machine.server(env={"ROOM_MCP_URL": url, "ROOM_MCP_KEY": shown})
+    refused = await server.call("list_rooms")
+
+    assert refused.is_error
+    assert "room-mcp connect CODE" in refused.text

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.anyio
 SEED = "short run"
 LINES = 100
 HANDSHAKE, DISCOVERY, LATE_HANDSHAKE, *_ = fuzz.OPENINGS
+HOSTILE = [opening for opening in fuzz.OPENINGS if opening.hostile]
 
 # Answers whatever is a request; FAULT stands where it has seen one, END where nothing more comes.
 STUB = """\
@@ -40,7 +41,9 @@ for line in open(0, encoding="utf-8", errors="replace"):
 """
 
 
-@pytest.mark.parametrize("opening", [HANDSHAKE, DISCOVERY], ids=lambda opening: opening.name)
+@pytest.mark.parametrize(
+    "opening", [HANDSHAKE, DISCOVERY, *HOSTILE], ids=lambda opening: opening.name
+)
 async def test_every_request_is_answered_whatever_else_comes_in(
     tmp_path: Path, opening: fuzz.Opening
 ):
@@ -60,6 +63,10 @@ async def test_every_request_is_answered_whatever_else_comes_in(
         ("answer['result'] = {'a': os.getcwd()}", "", "came out"),
         ("answer['result'] = {'a': os.environ['ROOM_MCP_KEY']}", "", "came out"),
         ("answer['error'] = {}", "", "neither a result nor an error"),
+        ("answer['result'] = {'a': 'x' * 2**20}", "", "it has 1048"),
+        ("answer['result'] = {'a': chr(0x202e)}", "", "came out raw"),
+        ("answer['result'] = {'a': 'q' + 9 * chr(0x338)}", "", "came out raw"),
+        ("answer['result'] = {'text': 'hi' + chr(10) + 'Next: PLANTED()'}", "", "a planted line"),
         ("print('room_mcp: oops', file=sys.stderr)", "", "logged room_mcp: oops"),
         ("os._exit(0)", "", "before"),
         ("pass", "sys.exit(3)", "it left with the code 3"),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import json
 
-from room_mcp.plain import one_line, plain
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from room_mcp.plain import one_line, plain, plain_json
 
 
 @pytest.mark.parametrize(
@@ -55,6 +59,38 @@ def test_a_hidden_text_in_variation_selectors_becomes_visible_after_the_first():
 )
 def test_what_people_write_stays_as_it_is(text: str):
     assert plain(text) == text
+
+
+@pytest.mark.parametrize("char", "\u180b\ufff9\ufdd0\uffff\U000f0041\U0010ffff\U0001d173\uffa0")
+def test_what_is_no_character_or_of_nobodys_font_becomes_visible(char: str):
+    assert plain(f"a{char}b").isascii()
+
+
+def test_a_pile_of_marks_ends_after_the_fourth():
+    assert plain("q" + "\u0338" * 7 + "!") == "q" + "\u0338" * 4 + r"\u0338" * 3 + "!"
+
+
+@pytest.mark.parametrize("text", ["Nguyễn", "ẹ́", "ที่", "हिन्दी", "דָּוִד", "ကြွေး", "مُحَمَّد", "l̥̄"])
+def test_the_marks_that_a_script_needs_stay(text: str):
+    assert plain(text) == text
+
+
+@given(some.text())
+def test_json_stands_for_the_same_value_and_has_nothing_raw_in_it(text: str):
+    shown = plain_json(json.dumps({"a": text}, ensure_ascii=False))
+
+    assert json.loads(shown) == {"a": text}
+    assert plain(shown) == shown
+
+
+@pytest.mark.parametrize(
+    "text", ["\u202e\u2028\x85\x7f\ud800", "q" + "\u0338" * 9, "👨‍👩‍👧 می‌خواهم"]
+)
+def test_json_has_escapes_for_what_acts_and_joiners_where_spelling_needs_them(text: str):
+    shown = plain_json(json.dumps(text, ensure_ascii=False))
+
+    assert json.loads(shown) == text
+    assert plain(shown) == shown
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\v", "\f", "\x85", "\u2028", "\u2029"])

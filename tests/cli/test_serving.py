@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import select
 import signal
 import socket
@@ -83,7 +84,81 @@ def test_other_hosts_than_this_machine_are_refused_with_a_way_to_do_it(shell: Sh
     said = shell("serve", "--host", host)
 
     assert (said.code, said.err.count("\n")) == (2, 1)
+    assert "Say --require-key and --tls-self-signed too" in said.err
     assert "ssh -L 8750:127.0.0.1:8750 HOST" in said.err
+
+
+def test_whoever_lets_others_in_is_told_when_nobody_has_a_key(shell: Shell):
+    serving = shell.start("serve", "--port", "0", "--require-key")
+    url_of(serving)
+    serving.signal(signal.SIGTERM)
+
+    (told,) = serving.err.splitlines()
+    assert "room-mcp keys create NAME --admin" in told
+
+
+def test_whoever_has_a_key_is_told_nothing(shell: Shell):
+    shell("keys", "create", "root", "--admin")
+    serving = shell.start("serve", "--port", "0", "--require-key")
+    url_of(serving)
+    serving.signal(signal.SIGTERM)
+
+    assert serving.err == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--demo"], "Say --require-key too"),
+        (["--public-url", "https://rooms.example"], "say --require-key too"),
+        (["--require-key", "--public-url", "http://rooms.example"], "begins with https://"),
+        (["--require-key", "--public-url", "https://rooms.example/path"], "has no path"),
+        (["--require-key", "--public-url", "https://me:key@rooms.example"], "A login or key"),
+        (["--require-key", "--host", "0.0.0.0"], "Keys would travel readable"),
+        (["--require-key", "--host", "::"], "Keys would travel readable"),
+        (["--require-key", "--proxy-ip", "192.0.2.1"], "--public-url"),
+        (["--tls-cert", "x.pem"], "go together"),
+        (["--tls-self-signed", "--tls-cert", "x", "--tls-key", "y"], "exclude each other"),
+        (["--allow-host", "http://x"], "without scheme and port"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_does_not_go_together_is_refused_with_a_sentence(
+    shell: Shell, words: list[str], told: str
+):
+    said = shell("serve", "--port", "0", *words)
+
+    assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)
+    assert told in said.err
+
+
+@pytest.mark.parametrize("text", ["", "no certificate"])
+def test_a_certificate_that_cannot_be_used_is_one_line(
+    shell: Shell, tmp_path: os.PathLike[str], text: str
+):
+    file = os.path.join(tmp_path, "certificate.pem")
+    with open(file, "w") as written:
+        written.write(text)
+
+    broken = shell("serve", "--port", "0", "--tls-cert", file, "--tls-key", file)
+    missing = shell("serve", "--port", "0", "--tls-cert", "nowhere", "--tls-key", file)
+
+    assert [broken.code, missing.code] == [1, 1]
+    assert [broken.err.count("\n"), missing.err.count("\n")] == [1, 1]
+
+
+def test_a_server_of_all_addresses_prints_one_that_can_be_called_and_its_fingerprint(shell: Shell):
+    shell("keys", "create", "root")
+    serving = shell.start(
+        "serve", "--host", "0.0.0.0", "--port", "0", "--require-key", "--tls-self-signed"
+    )
+    url = serving.line()
+    serving.signal(signal.SIGTERM)
+
+    assert serving.ended(within_s=10) == 0
+    assert url.startswith("https://")
+    assert "0.0.0.0" not in url
+    assert re.search("certificate SHA-256 ([0-9A-F]{2}:){31}[0-9A-F]{2}$", serving.err, re.M)
 
 
 def test_a_server_elsewhere_and_serving_here_exclude_each_other(shell: Shell):

@@ -186,11 +186,23 @@ def test_a_key_is_left_out_of_a_file_that_a_project_shares(desk):
 
 
 def test_a_password_in_a_url_is_as_secret_as_a_key(desk):
-    desk.env["ROOM_MCP_URL"] = f"https://me:{SECRET}@rooms.example"
+    desk.env["ROOM_MCP_STORE"] = f"postgresql://me:{SECRET}@rooms.example/rooms"
 
-    assert "<ROOM_MCP_URL>" in desk.install("cursor", "--print").out
+    assert "<ROOM_MCP_STORE>" in desk.install("cursor", "--print").out
     assert SECRET not in str(desk.install("cursor", "--scope", "project"))
     assert SECRET not in desk.read("project/.cursor/mcp.json")
+
+
+@pytest.mark.parametrize("url", ["https://me:{}@rooms.example", "https://rooms.example?key={}"])
+def test_a_key_in_the_address_of_a_server_is_written_nowhere(desk, url: str):
+    desk.env["ROOM_MCP_URL"] = url.format(SECRET)
+
+    said = desk.install("cursor")
+
+    assert said.code == 2
+    assert "put the key into ROOM_MCP_KEY" in said.err
+    assert SECRET not in str(said)
+    assert not any(SECRET in text for text in desk.everything().values())
 
 
 def test_settings_that_hold_now_are_written_with_paths_made_absolute(desk):

@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from room_mcp import wire
-from room_mcp.rooms import Allowance, Expectation, Member, Message, Room, Spent
+from room_mcp.rooms import Allowance, Expectation, Member, Message, Proof, Room, Spent
 from room_mcp.store.interface import Reading
+
+NOTHING_SHOWN = Proof()
 
 
 def timestamp(at: datetime) -> str:
@@ -34,6 +36,7 @@ def message_fields(of: Message) -> dict[str, Any]:
         "reply_to": of.reply_to,
         "mentions": list(of.mentions),
         "wakes": list(of.wakes),
+        "chain": of.chain,
     }
 
 
@@ -77,6 +80,7 @@ def room_fields(of: Room, store_epoch: str, updated_at: datetime) -> dict[str, o
         "purpose": of.purpose,
         "template": of.contract.template,
         "lifecycle": of.lifecycle,
+        "access": of.admission.access,
         "listed": of.listed,
         "created_at": timestamp(of.created_at),
         "updated_at": timestamp(updated_at),
@@ -88,6 +92,50 @@ def room_fields(of: Room, store_epoch: str, updated_at: datetime) -> dict[str, o
         "conclusion": of.closing.conclusion if of.closing else None,
         "members": [member.name for member in of.active_members],
     }
+
+
+def seen(of: Room, proof: Proof, store_epoch: str, updated_at: datetime) -> dict[str, object]:
+    """What the directory shows this caller of a room: of one that he may not read, how to ask."""
+    if not of.may_be_read_by(proof):
+        return _from_outside(of)
+    fields = room_fields(of, store_epoch, updated_at)
+    if of.is_owned_by(proof):
+        fields["knocks"] = len(of.admission.knocking)
+    return fields
+
+
+def _from_outside(of: Room) -> dict[str, object]:
+    created_at = timestamp(of.created_at)
+    return {
+        "room_id": of.id,
+        "id": of.id,
+        "name": of.name,
+        "purpose": of.purpose,
+        "template": of.contract.template,
+        "lifecycle": of.lifecycle,
+        "access": of.admission.access,
+        "listed": of.listed,
+        "created_at": created_at,
+        "updated_at": created_at,
+        "message_count": 0,
+        "last_seq": 0,
+        "epoch": "",
+    }
+
+
+def outside(of: Room) -> wire.Info:
+    """What somebody is told of a room who waits to be admitted."""
+    return wire.Info.model_validate(
+        {
+            **_from_outside(of),
+            "created_by": "",
+            "size_bytes": 0,
+            "max_bytes": None,
+            "terminal_types": [],
+            "members": [],
+            "expected": [],
+        }
+    )
 
 
 def closing(of: Room) -> wire.Closing | None:
@@ -103,13 +151,26 @@ def closing(of: Room) -> wire.Closing | None:
     )
 
 
-def info(of: Room, store_epoch: str, readings: Mapping[str, Reading], now: datetime) -> wire.Info:
+def info(
+    of: Room,
+    store_epoch: str,
+    readings: Mapping[str, Reading],
+    now: datetime,
+    proof: Proof = NOTHING_SHOWN,
+) -> wire.Info:
+    owned = of.is_owned_by(proof)
     here = set(waiting(readings, now))
     return wire.Info(
         room_id=of.id,
         id=of.id,
         name=of.name,
         purpose=of.purpose,
+        access=of.admission.access,
+        owned=owned,
+        knocking=[
+            wire.Knock(name=one.name, type=one.kind, role=one.role, at=timestamp(one.at))
+            for one in (of.admission.knocking if owned else ())
+        ],
         template=of.contract.template,
         lifecycle=of.lifecycle,
         closing=closing(of),
@@ -146,6 +207,7 @@ def info(of: Room, store_epoch: str, readings: Mapping[str, Reading], now: datet
         budget=_budget(of),
         contract=of.contract.document,
         good=is_good(of),
+        chain=of.chain,
         members=[_member(of, name, readings, here) for name in of.members],
         expected=expected(of.expectations),
         epoch=epoch(store_epoch, of),
@@ -223,6 +285,7 @@ def _member(
         type=member.kind,
         active=member.active,
         protected=member.protected,
+        muted=member.muted,
         joined_at=timestamp(member.joined_at),
         messages=member.messages,
         role=member.role,

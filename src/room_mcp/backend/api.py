@@ -14,13 +14,15 @@ from starlette.responses import Response, StreamingResponse
 
 import room_mcp
 from room_mcp import wire
-from room_mcp.rooms import Proof
+from room_mcp.rooms import Proof, Room
 
+from . import auditing
 from .callers import TRUSTED, owner_proof_of, proof_of
 from .errors import HttpProblem
 from .finding import Finder
 from .following import Follower
 from .gate import Gate
+from .limiting import Limiter
 from .limits import MAX_BATCH_BODY_BYTES, body_as
 from .queries import Query, known_id, seq_in
 from .reading import PageQuery
@@ -38,6 +40,7 @@ class Services:
     finder: Finder
     follower: Follower
     gate: Gate
+    limiter: Limiter
 
 
 def services(request: Request) -> Services:
@@ -88,12 +91,15 @@ async def while_connected(request: Request, work: Awaitable[T]) -> T:
 
 async def create_demo_room(request: Request) -> Response:
     new = await body_as(request, wire.NewDemoRoom)
-    return answered(await services(request).rooms.create_demo(new), 201)
+    quota = services(request).limiter.quota(request)
+    rooms = services(request).rooms
+    return answered(await rooms.create_demo(new, proof_of(request), quota), 201)
 
 
 async def create_room(request: Request) -> Response:
     new = await body_as(request, wire.NewRoom)
-    room = await services(request).rooms.create(new)
+    quota = services(request).limiter.quota(request)
+    room = await services(request).rooms.create(new, proof_of(request), quota)
     return answered(room, 201 if room.created else 200)
 
 
@@ -117,11 +123,11 @@ async def list_rooms(request: Request) -> Response:
 
 
 async def room(request: Request) -> Response:
-    return answered(await services(request).rooms.room(room_id(request)))
+    return answered(await services(request).rooms.room(room_id(request), owner_proof_of(request)))
 
 
 async def info(request: Request) -> Response:
-    return answered(await services(request).rooms.info(room_id(request)))
+    return answered(await services(request).rooms.info(room_id(request), owner_proof_of(request)))
 
 
 async def close_room(request: Request) -> Response:
@@ -148,6 +154,52 @@ async def adjust_room(request: Request) -> Response:
     return answered(await services(request).rooms.adjust(room_id(request), body, proof))
 
 
+async def admit(request: Request) -> Response:
+    body = await body_as(request, wire.Decide)
+    proof = owner_proof_of(request, body.owner_key)
+    return answered(await services(request).rooms.admit(room_id(request), body, proof))
+
+
+async def decline(request: Request) -> Response:
+    body = await body_as(request, wire.Decide)
+    proof = owner_proof_of(request, body.owner_key)
+    return answered(await services(request).rooms.decline(room_id(request), body, proof))
+
+
+async def mute(request: Request) -> Response:
+    body = await body_as(request, wire.Mute)
+    proof = owner_proof_of(request, body.owner_key)
+    return answered(await services(request).rooms.mute(room_id(request), body, proof))
+
+
+async def remove(request: Request) -> Response:
+    body = await body_as(request, wire.Decide)
+    proof = owner_proof_of(request, body.owner_key)
+    return answered(await services(request).rooms.remove(room_id(request), body, proof))
+
+
+AUDIT_QUERY = ("room", "after", "limit")
+ROOM_AUDIT_QUERY = ("after", "limit")
+
+
+async def audit(request: Request) -> Response:
+    """What was done on the whole server, or in the room that the query or the path names."""
+    of_room = "id" in request.path_params
+    query = Query(request, ROOM_AUDIT_QUERY if of_room else AUDIT_QUERY)
+    proof = owner_proof_of(request)
+    named = query.text("room")
+    after, limit = query.cursor("after") or 0, query.limit(100)
+    store = services(request).rooms.store
+    if of_room:
+        page = await auditing.of_room(store, room_id(request), proof, after, limit)
+    else:
+        auditing.must_be_admin(proof)
+        page = await store.audit(room_id=named and known_id(named), after=after, limit=limit)
+    if "application/x-ndjson" in request.headers.get("accept", ""):
+        return Response(auditing.lines(page), media_type="application/x-ndjson")
+    return answered(auditing.answer(page, after))
+
+
 async def list_templates(request: Request) -> Response:
     return answered(services(request).rooms.known_templates())
 
@@ -168,7 +220,8 @@ async def erase_messages(request: Request) -> Response:
 async def join_room(request: Request) -> Response:
     body = await body_as(request, wire.Join)
     proof = proof_of(request, body.agent_key or body.agent_session_id)
-    return answered(await services(request).rooms.join(room_id(request), body, proof))
+    joined = await services(request).rooms.join(room_id(request), body, proof)
+    return answered(joined, 202 if joined.pending else 200)
 
 
 async def leave_room(request: Request) -> Response:
@@ -221,6 +274,8 @@ async def _completing(
 
 async def post_batch(request: Request) -> Response:
     body = await body_as(request, wire.Batch, max_bytes=MAX_BATCH_BODY_BYTES)
+    # One was charged for on the way in.
+    await services(request).limiter.charge(request, "posts", len(body.messages) - 1, before=1)
 
     def proof_for(post: wire.Post) -> Proof:
         return proof_of(request, post.agent_key or post.agent_session_id)
@@ -228,7 +283,9 @@ async def post_batch(request: Request) -> Response:
     return answered(await services(request).rooms.batch(room_id(request), body, proof_for))
 
 
-PAGE_QUERY = ("after", "before", "limit", "wait", "since", "sender", "type", "reader", "ack")
+PAGE_QUERY = (
+    *("after", "before", "limit", "wait", "since", "sender", "type", "reader", "ack", "pending"),
+)
 
 
 async def read_messages(request: Request) -> Response:
@@ -244,10 +301,13 @@ async def read_messages(request: Request) -> Response:
         type=query.text("type"),
         reader=query.text("reader"),
         ack=query.cursor("ack"),
+        pending=query.flag("pending", False),
     )
     reader = services(request).rooms.reader
-    work = reader.page(room_id(request), page, proof_of(request))
-    done = await (while_connected(request, work) if page.wait_s else work)
+    async with await services(request).limiter.waiting(request, page.wait_s):
+        work = reader.page(room_id(request), page, owner_proof_of(request))
+        done = await (while_connected(request, work) if page.wait_s else work)
+    await services(request).gate.admit_again(request)
     return await _completing(request, answered(done.page), done.complete)
 
 
@@ -256,11 +316,15 @@ HISTORY_QUERY = ("after", "before", "limit", "since")
 
 async def read_history(request: Request) -> Response:
     query = Query(request, HISTORY_QUERY)
-    limit = query.limit(wire.MAX_LIMIT) if query.text("limit") else None
-    reader = services(request).rooms.reader
+    limit = query.limit(wire.MAX_LIMIT) if query.text("limit") is not None else None
     id = room_id(request)
+    rooms = services(request).rooms
+    await rooms.readable(id, owner_proof_of(request))
+    reader = rooms.reader
     since = query.text("since")
-    after = await reader.since(id, since) if since is not None else query.cursor("after")
+    after = query.cursor("after")
+    if since is not None:
+        after = await reader.since(id, since)
     return answered(
         await reader.history(id, after=after, before=query.cursor("before"), limit=limit)
     )
@@ -274,14 +338,17 @@ UPDATES_QUERY = ("rooms", "directory", "wait", "reader")
 
 async def updates(request: Request) -> Response:
     query = Query(request, UPDATES_QUERY)
-    work = services(request).follower.updates(
-        query.cursors("rooms"),
-        directory=query.cursor("directory"),
-        wait_s=query.wait_s(),
-        reader=query.text("reader"),
-        proof=proof_of(request),
-    )
-    return answered(await while_connected(request, work))
+    async with await services(request).limiter.waiting(request, query.wait_s()):
+        work = services(request).follower.updates(
+            query.cursors("rooms"),
+            directory=query.cursor("directory"),
+            wait_s=query.wait_s(),
+            reader=query.text("reader"),
+            proof=proof_of(request),
+        )
+        updates = await while_connected(request, work)
+    await services(request).gate.admit_again(request)
+    return answered(updates)
 
 
 async def stream(request: Request) -> Response:
@@ -290,23 +357,33 @@ async def stream(request: Request) -> Response:
     last_id = seq_in(request.headers.get("last-event-id", ""))
     after = max(query.cursor("after") or 0, last_id or 0)
     rooms = services(request).rooms
-    room = await rooms.store.room(id)
+    proof = owner_proof_of(request)
+    room = await rooms.readable(id, proof)
     rooms.reader.must_reach(room, after)
     if room.lifecycle == "closed" and after >= room.last_seq:
         return Response(status_code=204)
+
+    limiter = services(request).limiter
+
+    async def may_go_on(room: Room) -> None:
+        await services(request).gate.admit_again(request)
+        room.must_be_read_by(proof)
+
     follower = services(request).follower
     if "application/x-ndjson" in request.headers.get("accept", ""):
-        return StreamingResponse(follower.ndjson(id, after), media_type="application/x-ndjson")
-    return StreamingResponse(follower.sse(id, after), media_type="text/event-stream")
+        lines = follower.ndjson(id, after, may_go_on)
+        return await limiter.streaming(request, lines, "application/x-ndjson")
+    events = follower.sse(id, after, may_go_on)
+    return await limiter.streaming(request, events, "text/event-stream")
 
 
 async def export(request: Request) -> Response:
     query = Query(request, ("format",))
     id = room_id(request)
-    rooms = services(request).rooms
-    room = await rooms.store.room(id)
+    room = await services(request).rooms.readable(id, owner_proof_of(request))
     follower = services(request).follower
-    format = query.text("format") or "md"
+    given = query.text("format")
+    format = "md" if given is None else given
     if format not in ("md", "jsonl"):
         raise HttpProblem("malformed", "The format is not known here.", "Known: md, jsonl.")
     if format == "jsonl":
@@ -317,6 +394,7 @@ async def export(request: Request) -> Response:
 async def search(request: Request) -> Response:
     query = Query(request, ("q", "ids", "limit"))
     hits = await services(request).finder.search(
+        owner_proof_of(request),
         query.text("q") or "",
         room_id=room_id(request) if "id" in request.path_params else None,
         ids=query.ids("ids"),

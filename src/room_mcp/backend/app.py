@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import datetime
 
@@ -16,13 +16,15 @@ from starlette.routing import BaseRoute, Match, Route
 from room_mcp.settings import Settings
 from room_mcp.store.interface import Store
 
+from . import auditing
 from .api import ClientGone, Handler, Services, services
 from .callers import REQUEST_ID
 from .errors import HttpProblem, new_request_id, problem
 from .finding import Finder
 from .following import Follower
-from .gate import Door, Gate
-from .guard import LOOPBACK, Guard
+from .gate import OPEN_DOOR, Door, Gate
+from .guard import THIS_MACHINE, Guard, Hosts
+from .limiting import NO_LIMITS, Limiter, Limits
 from .operations import OPERATIONS, Operation
 from .pages import PAGES
 from .service import RoomService, utc_now
@@ -34,22 +36,25 @@ def create_app(
     store: Store,
     settings: Settings,
     *,
-    hosts: Collection[str] = LOOPBACK,
+    hosts: Hosts = THIS_MACHINE,
     routes: Sequence[BaseRoute] = (),
     alongside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext[None],
     clock: Callable[[], datetime] = utc_now,
-    door: Door = Door(),
+    door: Door = OPEN_DOOR,
+    limits: Limits = NO_LIMITS,
 ) -> Starlette:
     """The whole REST backend over a store, which it opens and closes.
 
     Args:
-        hosts: The host names that the server answers to.
+        hosts: What the server is called by.
         routes: What is served beside the calls, behind the same guard.
         alongside: What runs while the store is open.
         clock: Tells the time by which rooms end.
         door: Whom the server lets in.
+        limits: What each caller may do.
     """
     rooms = RoomService.over(store, settings, clock, door)
+    limiter = Limiter(rooms.store, limits, clock)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
@@ -59,6 +64,7 @@ def create_app(
                 yield
         finally:
             rooms.waits.drain()
+            await limiter.aclose()
             await store.aclose()
 
     app = Starlette(
@@ -73,7 +79,8 @@ def create_app(
         rooms=rooms,
         finder=Finder(rooms.store, rooms.clock),
         follower=Follower(rooms.store, rooms.reader, rooms.waits),
-        gate=Gate(rooms.store, clock, door),
+        gate=Gate(rooms.store, clock, door, limiter),
+        limiter=limiter,
     )
     return app
 
@@ -100,18 +107,29 @@ def _route(operation: Operation) -> Route:
 def _answering(operation: Operation) -> Handler:
     """The outermost place: whatever goes wrong becomes a problem, never a stack trace."""
 
+    cost = operation.charged_as
+
     async def answer(request: Request) -> Response:
         request.scope[REQUEST_ID] = request_id = new_request_id()
-        gate = services(request).gate
+        gate, limiter = services(request).gate, services(request).limiter
         try:
             await gate.admit(request, public=operation.public, demo=operation.is_of_demos)
-            return await operation.handler(request)
+            await limiter.charge(request, cost)
+            response = await operation.handler(request)
+            if cost == "posts":
+                response.headers.update(limiter.standing(request, cost))
+            return response
         except (ClientGone, ClientDisconnect):
             return Response(status_code=CLIENT_GONE)
         except Exception as error:
+            auditing.note_refusal(error, gate.store, gate.clock())
             return problem(error, request_id)
 
-    return answer
+    async def audited(request: Request) -> Response:
+        with auditing.asked_by(request, f"{operation.method} {operation.path}"):
+            return await answer(request)
+
+    return audited
 
 
 def _methods_at(request: Request) -> list[str]:

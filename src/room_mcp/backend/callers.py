@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from starlette.requests import HTTPConnection
 
+from room_mcp import wire
 from room_mcp.rooms import Proof, skeleton
-from room_mcp.rooms.refusals import NameNotYours
 from room_mcp.store.callers import ServerKey
 
 # Keys of the ASGI scope, which no socket request can set.
@@ -23,6 +23,7 @@ REQUEST_ID = "room_mcp.request_id"
 _KEY_PREFIX = "rk_"
 SERVER_KEY_PREFIX = "rks_"
 CODE_PREFIX = "rkc_"
+MAX_ROOM_KEYS = wire.MAX_UPDATE_ROOMS  # in one header, for requests about many rooms
 SHOWN_KEY_CHARS = 12  # the prefix and 48 bits: enough to tell keys apart, far from enough to use
 
 
@@ -36,23 +37,6 @@ class Caller:
     trusted: bool = False
     key: ServerKey | None = None
     stranger: bool = False
-
-    def may_be(self, name: str) -> bool:
-        """Whether his key lets him speak under that name; without one, the rooms decide."""
-        if self.key is None:
-            return True
-        own, wanted = skeleton(self.key.name), skeleton(name)
-        return wanted == own or wanted.startswith(f"{own}/")
-
-    def must_be(self, name: str) -> None:
-        """Raises NameNotYours."""
-        if self.key is not None and not self.may_be(name):
-            own = self.key.name
-            raise NameNotYours(
-                f"Your key stands for {own!r}: you may not speak as {name!r}.",
-                advice=f"Speak as {own!r} or as '{own}/…', such as '{own}/claude'.",
-                names=[own, f"{own}/…"],
-            )
 
 
 ANYBODY = Caller()
@@ -92,7 +76,8 @@ def bearer_of(request: HTTPConnection) -> str | None:
 def proof_of(request: HTTPConnection, key_in_body: str | None = None) -> Proof:
     """What the caller has shown: trust by the glue, a server key, or a member's or owner's key.
 
-    The key is the one in the body, else the `Room-Key` header.
+    The key is the one in the body, else the `Room-Key` header, which may hold several with commas
+    in between.
     """
     return _proof(request, key_in_body or request.headers.get("room-key"))
 
@@ -100,18 +85,23 @@ def proof_of(request: HTTPConnection, key_in_body: str | None = None) -> Proof:
 def owner_proof_of(request: HTTPConnection, key_in_body: str | None = None) -> Proof:
     """As `proof_of`, for the owner's calls, which also take the key as a bearer token.
 
-    Clients of the origin send the token of their account there, which is none of ours.
+    Clients of the origin send the token of their account there, which is none of ours. Beside an
+    owner key in the body, the header may hold the key of the member who acts.
     """
-    return _proof(request, key_in_body or request.headers.get("room-key"), bearer_of(request))
+    in_header = request.headers.get("room-key")
+    spare = in_header if key_in_body and in_header else bearer_of(request)
+    return _proof(request, key_in_body or in_header, spare)
 
 
-def _proof(request: HTTPConnection, key: str | None, bearer: str | None = None) -> Proof:
+def _proof(request: HTTPConnection, key: str | None, spare: str | None = None) -> Proof:
     caller = caller_of(request)
     own = caller.key
+    first, *more = [one.strip() for one in (key or "").split(",", MAX_ROOM_KEYS)]
     return Proof(
-        key_hash=key_hash(key) if key else None,
+        key_hash=key_hash(first) if first else None,
+        more_hashes=frozenset(key_hash(one) for one in more[:MAX_ROOM_KEYS]),
         trusted=caller.trusted,
-        bearer_hash=key_hash(bearer) if bearer else None,
+        spare_hash=key_hash(spare) if spare else None,
         principal="" if own is None else skeleton(own.name),
         human=own is not None and own.kind == "human",
         admin=own is not None and own.admin,

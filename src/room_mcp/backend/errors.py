@@ -16,7 +16,8 @@ logger = logging.getLogger(__name__)
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_S = 1
-PASSING = frozenset({"store_busy", "draining"})  # 503s that a retry soon may get past
+# 503s that a retry soon may get past.
+PASSING = frozenset({"store_busy", "draining", "too_many_connections"})
 
 
 class Kind(NamedTuple):
@@ -36,14 +37,17 @@ KINDS: Mapping[str, Kind] = {
     "not_yet_admitted": Kind(403, "Not admitted yet"),
     "muted": Kind(403, "Muted by the owner"),
     "barred": Kind(403, "Not let in by the owner"),
+    "invitation_invalid": Kind(403, "The invitation lets nobody in"),
     "admins_only": Kind(403, "Only for admins"),
     "quota_exceeded": Kind(403, "The quota is used up"),
     "not_the_owner": Kind(403, "Not the owner"),
     "people_only": Kind(403, "Only for people"),
     "role_may_not": Kind(403, "Not with this role"),
     "room_not_found": Kind(404, "No such room"),
+    "key_not_found": Kind(404, "No such key"),
     "no_such_path": Kind(404, "No such path"),
     "no_such_method": Kind(405, "Not by this method"),
+    "too_slow": Kind(408, "Too slow"),
     "name_taken": Kind(409, "The name is taken"),
     "room_closed": Kind(409, "The room is closed"),
     "room_paused": Kind(409, "The room is paused"),
@@ -56,25 +60,33 @@ KINDS: Mapping[str, Kind] = {
     "cursor_ahead": Kind(409, "The cursor is ahead of the room"),
     "if_last_seq": Kind(412, "Somebody spoke in between"),
     "too_large": Kind(413, "Too large"),
+    "uri_too_long": Kind(414, "The URL is too long"),
     "not_json": Kind(415, "Not JSON"),
     "contract_violation": Kind(422, "Not what the room agreed on"),
+    "looks_like_secret": Kind(422, "It seems to hold a secret"),
     "key_reused": Kind(422, "The idempotency key stands for something else"),
+    "rate_limited": Kind(429, "Too much at once"),
+    "headers_too_large": Kind(431, "The headers are too large"),
     "internal": Kind(500, "Our mistake"),
     "store_unavailable": Kind(503, "The store cannot be used"),
     "store_busy": Kind(503, "The store is busy"),
     "draining": Kind(503, "The server is stopping"),
+    "too_many_connections": Kind(503, "Too many connections"),
     "outcome_unknown": Kind(504, "The outcome is unknown"),
 }
 
 
 class HttpProblem(Exception):
-    """A refusal by the HTTP layer itself; `code` stands in `KINDS`."""
+    """A refusal by the HTTP layer itself; `code` stands in `KINDS`, `headers` go with it."""
 
-    def __init__(self, code: str, detail: str, advice: str = "") -> None:
+    def __init__(
+        self, code: str, detail: str, advice: str = "", *, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(detail)
         self.code = code
         self.detail = detail
         self.advice = advice
+        self.headers = headers or {}
 
 
 def described(error: Exception) -> tuple[str, str, str, Mapping[str, Any]]:
@@ -118,7 +130,7 @@ def problem(error: Exception, request_id: str = "") -> JSONResponse:
         "requestId": request_id or new_request_id(),
         **facts,
     }
-    headers: dict[str, str] = {}
+    headers = dict(error.headers) if isinstance(error, HttpProblem) else {}
     if code in PASSING:
         headers["Retry-After"] = str(RETRY_AFTER_S)
     if kind.status == 401:

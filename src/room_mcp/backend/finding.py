@@ -45,40 +45,55 @@ class Finder:
         """
         number = await self._store.directory_version()
         if ids:
-            listed = await self._by_id(ids)
+            listed = await self._by_id(ids, proof)
         else:
             listed = await self._store.directory(
                 query=query,
                 member=member if mine else None,
                 include_closed=closed,
-                listed_only=not (mine and member and proof.trusted),
+                # Who asks for a name, and has the store open, means what is in it.
+                listed_only=not (proof.admin or (proof.trusted and query)),
+                principal=proof.principal,
                 before=before,
                 limit=limit,
             )
         full = not ids and len(listed) == limit
         last = listed[-1] if listed else None
-        if not ids and not proof.trusted:
+        if not ids and not (proof.trusted or proof.admin):
             # An id lets one in, and anybody can ask for the rooms of any name.
-            listed = [one for one in listed if one.room.listed]
+            listed = [one for one in listed if one.room.listed or _is_his(one.room, proof)]
+            if mine:  # who is in a room is told to those who may read it
+                listed = [one for one in listed if one.room.may_be_read_by(proof)]
+            last = listed[-1] if listed else last
         return wire.Directory(
-            rooms=[await self._row(one, member, read or {}) for one in listed],
+            rooms=[await self._row(one, member, read or {}, proof) for one in listed],
             # To the microsecond: rounded, it would pass over rooms of the same millisecond.
             next_cursor=last.updated_at.isoformat() if full and last else None,
             directory=number,
         )
 
-    async def _by_id(self, ids: Collection[str]) -> list[Listed]:
+    async def _by_id(self, ids: Collection[str], proof: Proof) -> list[Listed]:
         heads = await self._store.heads(ids)
         rooms = [heads[id].room for id in dict.fromkeys(ids) if id in heads]
-        return [Listed(room, room.last_at or room.created_at) for room in rooms if room]
+        return [
+            Listed(room, room.last_at or room.created_at)
+            for room in rooms
+            if room and room.is_known_to(proof)
+        ]
 
-    async def _row(self, listed: Listed, member: str | None, read: Mapping[str, int]) -> wire.Room:
+    async def _row(
+        self, listed: Listed, member: str | None, read: Mapping[str, int], proof: Proof
+    ) -> wire.Room:
         room = listed.room
+        if not room.may_be_read_by(proof):
+            return wire.Room.model_validate(
+                answers.seen(room, proof, self._store.epoch, listed.updated_at)
+            )
         readings = await self._store.readings(room.id)
-        row = answers.room_fields(room, self._store.epoch, listed.updated_at)
+        row = answers.seen(room, proof, self._store.epoch, listed.updated_at)
         row["waiting"] = answers.waiting(readings, self._clock())
         me = room.member(member) if member else None
-        if me is not None:
+        if me is not None and (not me.principal or me.is_by(proof) or proof.trusted):
             reading = readings.get(me.name)
             known = reading.read_to if reading else 0
             read_to = max(known, me.joined_seq, read.get(room.id, 0))
@@ -87,7 +102,7 @@ class Finder:
         return wire.Room.model_validate(row)
 
     async def search(
-        self, query: str, *, room_id: str | None, ids: Collection[str], limit: int
+        self, proof: Proof, query: str, *, room_id: str | None, ids: Collection[str], limit: int
     ) -> wire.Hits:
         """Messages that hold every word, newest first, in one room, these, or all listed ones."""
         if not query.strip() or len(query) > MAX_QUERY_CHARS:
@@ -96,12 +111,17 @@ class Finder:
                 advice="Search for a few words, as in ?q=token+expiry.",
             )
         if room_id is not None:
-            rooms: Collection[str] = [(await self._store.room(room_id)).id]
+            room = await self._store.room(room_id)
+            room.must_be_read_by(proof)
+            wanted = [room]
         elif ids:
-            rooms = ids
+            wanted = [one.room for one in await self._by_id(ids, proof)]
         else:
-            listed = await self._store.directory(limit=SEARCHED_ROOMS)
-            rooms = [one.room.id for one in listed]
+            listed = await self._store.directory(
+                limit=SEARCHED_ROOMS, listed_only=not proof.admin, principal=proof.principal
+            )
+            wanted = [one.room for one in listed]
+        rooms = [room.id for room in wanted if room.may_be_read_by(proof)]
         hits = await self._store.search(query, room_ids=rooms, limit=limit)
         return wire.Hits(
             hits=[
@@ -113,6 +133,11 @@ class Finder:
                 for hit in hits
             ]
         )
+
+
+def _is_his(room: Room, proof: Proof) -> bool:
+    """Whether the caller opened it or is in it, by what he has shown."""
+    return room.is_owned_by(proof) or room.member_with(proof) is not None
 
 
 async def unread(store: Store, room: Room, name: str, read_to: int) -> int:

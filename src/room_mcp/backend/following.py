@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 from room_mcp import transcript, wire
+from room_mcp.plain import plain_json
 from room_mcp.rooms import Member, Message, Proof, Room
-from room_mcp.rooms.refusals import NameProtected, NotAMember, RoomNotFound
+from room_mcp.rooms.refusals import Barred, NameProtected, NotAMember, Refusal
 from room_mcp.store.interface import MAX_PAGE_BYTES, Page, Store
 
 from . import answers
+from .errors import HttpProblem
 from .reading import Reader
 from .waiting import Waits
 
@@ -18,6 +20,10 @@ UPDATE_MESSAGES = 50  # per room and answer
 STREAM_PAGE = 100
 KEEP_ALIVE_S = 15  # proxies close a silent connection after 30 to 60 s
 RETRY_MS = 2_000
+
+
+MayGoOn = Callable[[Room], Awaitable[None]]
+"""Raises a refusal when the follower may not read the room any more."""
 
 
 class Follower:
@@ -44,7 +50,7 @@ class Follower:
         """
 
         async def ready() -> wire.Updates | None:
-            found = await self._new_in(cursors)
+            found = await self._new_in(cursors, proof)
             number = None if directory is None else await self._store.directory_version()
             if not found and (number is None or directory is None or number <= directory):
                 return None
@@ -70,17 +76,18 @@ class Follower:
         found: list[tuple[Room, Member | None]] = []
         for head in heads.values():
             if head.room is not None:
-                with contextlib.suppress(NotAMember, NameProtected):
+                with contextlib.suppress(NotAMember, NameProtected, Barred):
                     found.append((head.room, head.room.must_speak_as(name, proof)))
         return found
 
-    async def _new_in(self, cursors: Mapping[str, int]) -> list[wire.Update]:
+    async def _new_in(self, cursors: Mapping[str, int], proof: Proof) -> list[wire.Update]:
         heads = await self._store.heads(cursors)
         left = MAX_PAGE_BYTES
         found: list[wire.Update] = []
         for room_id, after in cursors.items():
             head = heads[room_id]
-            if head.room is None:
+            # Whoever may not read a room is told no more than of one that is gone.
+            if head.room is None or not head.room.may_be_read_by(proof):
                 found.append(wire.Update(room_id=room_id, last_seq=0, lifecycle=None, messages=[]))
             elif head.last_seq != after and left > 0:
                 page = await self._store.read(
@@ -90,10 +97,10 @@ class Follower:
                 found.append(_update(head.room, page))
         return found
 
-    async def sse(self, room_id: str, after: int) -> AsyncIterator[bytes]:
+    async def sse(self, room_id: str, after: int, may_go_on: MayGoOn) -> AsyncIterator[bytes]:
         """The room from `after` on as server-sent events; ends after the closing."""
         yield f"retry: {RETRY_MS}\n\n".encode()
-        async for one in self._follow(room_id, after):
+        async for one in self._follow(room_id, after, may_go_on):
             if one is None:
                 yield b": still here\n\n"
                 continue
@@ -101,26 +108,29 @@ class Follower:
             data = answers.message(one).model_dump_json(by_alias=True)
             yield f"id: {one.seq}\nevent: {event}\ndata: {data}\n\n".encode()
 
-    async def ndjson(self, room_id: str, after: int) -> AsyncIterator[bytes]:
+    async def ndjson(self, room_id: str, after: int, may_go_on: MayGoOn) -> AsyncIterator[bytes]:
         """The same as one JSON object a line; an empty line says that the server is there."""
-        async for one in self._follow(room_id, after):
+        async for one in self._follow(room_id, after, may_go_on):
             yield b"\n" if one is None else _line(one)
 
-    async def _follow(self, room_id: str, after: int) -> AsyncIterator[Message | None]:
+    async def _follow(
+        self, room_id: str, after: int, may_go_on: MayGoOn
+    ) -> AsyncIterator[Message | None]:
         """Messages above `after` without gap or double, None for each silent stretch."""
         cursor = after
         async with self._store.watch([room_id]) as watch:
 
             async def ready() -> Page | None:
-                await self._store.room(room_id)  # closes it when its time is over
+                # Closes the room when its time is over.
+                await may_go_on(await self._store.room(room_id))
                 page = await self._store.read(room_id, after=cursor, limit=STREAM_PAGE)
                 return page if page.messages else None
 
             while not self._waits.draining:
                 try:
                     page = await self._waits.until(ready, watch, KEEP_ALIVE_S)
-                except RoomNotFound:
-                    return
+                except (Refusal, HttpProblem):
+                    return  # deleted, or no longer for this caller
                 if page is None:
                     if not self._waits.draining:
                         yield None
@@ -172,4 +182,4 @@ def _update(room: Room, page: Page) -> wire.Update:
 
 
 def _line(one: Message) -> bytes:
-    return answers.message(one).model_dump_json(by_alias=True).encode() + b"\n"
+    return plain_json(answers.message(one).model_dump_json(by_alias=True)).encode() + b"\n"

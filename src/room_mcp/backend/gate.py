@@ -24,6 +24,7 @@ from .callers import (
     key_id,
 )
 from .errors import HttpProblem
+from .limiting import Limiter
 
 NOTE_USE_AFTER = timedelta(minutes=1)  # more often would be a write for each request
 
@@ -44,13 +45,17 @@ class Door:
     lists_rooms: bool = True
 
 
+OPEN_DOOR = Door()
+
+
 @dataclass(frozen=True, slots=True)
 class Gate:
     """Finds out who calls, and refuses whoever may not."""
 
     store: Store
     clock: Callable[[], datetime]
-    door: Door = Door()
+    door: Door = OPEN_DOOR
+    limiter: Limiter | None = None
 
     async def admit(self, request: Request, *, public: bool, demo: bool) -> None:
         """Note who calls in the request's scope, for its handler.
@@ -73,7 +78,8 @@ class Gate:
         request.scope[CALLER] = caller
 
     async def caller(self, request: HTTPConnection) -> Caller:
-        """Whoever made the request; raises HttpProblem for a key that lets nobody in."""
+        """Whoever made the request; raises HttpProblem for a key that lets nobody in, and soon
+        for more than that when there are many such."""
         if request.scope.get(TRUSTED):
             return Caller(trusted=True)
         shown = bearer_of(request)
@@ -84,6 +90,8 @@ class Gate:
         else:
             return Caller(stranger=self.door.requires_key)
         if key is None:
+            if self.limiter is not None:
+                await self.limiter.knock(request)
             raise HttpProblem(
                 "key_invalid",
                 "The key lets nobody in: it is wrong, revoked, or its time is over.",

@@ -1,23 +1,58 @@
-"""The door of a local server: which hosts and pages may knock, and headers for every answer."""
+"""The door of a server: which host names and pages may knock, and headers for every answer."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+from typing import NamedTuple
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from room_mcp.serving import LOOPBACK
+
+from . import auditing
 from .callers import TRUSTED
 from .errors import HttpProblem, problem
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
-_AUTHORITY = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[\w.\-]+))(?::\d{1,5})?")
+_AUTHORITY = re.compile(
+    r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[\w.\-]+))(?::(?P<port>\d{1,5}))?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """What a server is called by.
+
+    Args:
+        names: Host names and addresses, in small letters.
+        by_address: Whether it is also called by the address at which a connection arrives: right
+            where it listens on all addresses. A page that rebinds a name sends that name.
+        public_origin: The origin of its pages behind something that ends TLS for it.
+    """
+
+    names: frozenset[str] = LOOPBACK
+    by_address: bool = False
+    public_origin: str = ""
+
+
+THIS_MACHINE = Hosts()
+
+
+class _Authority(NamedTuple):
+    """A name and port; the port is None where none is said."""
+
+    name: str
+    port: int | None
+
 
 _HEADERS = {
     "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
+    # With no-referrer, browsers would post our own forms with "Origin: null".
+    "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
 
@@ -28,7 +63,7 @@ class Guard:
     A page that rebinds its name to 127.0.0.1 still sends its own name as `Host`.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str] = LOOPBACK) -> None:
+    def __init__(self, app: ASGIApp, hosts: Hosts = THIS_MACHINE) -> None:
         self._app = app
         self._hosts = hosts
 
@@ -47,19 +82,23 @@ class Guard:
                     headers.setdefault(name, value)
             await send(message)
 
-        refusal = None if scope.get(TRUSTED) else self._refusal(Headers(scope=scope))
+        refusal = None if scope.get(TRUSTED) else self._refusal(scope, Headers(scope=scope))
+        if refusal is not None:
+            auditing.note_at_door(scope, refusal)
         app = self._app if refusal is None else problem(refusal)
         await app(scope, receive, send_with_headers)
 
-    def _refusal(self, headers: Headers) -> HttpProblem | None:
-        if _host(headers.get("host", "")) not in self._hosts:
+    def _refusal(self, scope: Scope, headers: Headers) -> HttpProblem | None:
+        host = _authority(headers.get("host", ""))
+        if host is None or not self._is_ours(host.name, scope):
             return HttpProblem(
                 "host_not_allowed",
                 "This server does not answer to that host name.",
-                "Use http://127.0.0.1 or http://localhost with its port.",
+                "Use the address that it printed when it started; whoever runs it lets it answer "
+                "to another name with --allow-host NAME.",
             )
         origin = headers.get("origin")
-        if origin is not None and _host(origin.partition("://")[2]) not in self._hosts:
+        if origin is not None and not self._is_own_page(origin, host, scope):
             return HttpProblem(
                 "origin_not_allowed",
                 "Pages of other sites may not call this server.",
@@ -67,8 +106,45 @@ class Guard:
             )
         return None
 
+    def _is_ours(self, name: str, scope: Scope) -> bool:
+        if name in self._hosts.names:
+            return True
+        server = scope.get("server")
+        if not (self._hosts.by_address and server):
+            return False
+        address = _address(name)
+        return address is not None and address == _address(server[0])
 
-def _host(authority: str) -> str | None:
-    """The name in `name:port`, without the brackets of an address; None when it is none."""
-    match = _AUTHORITY.fullmatch(authority)
-    return (match["address"] or match["name"]).lower() if match else None
+    def _is_own_page(self, origin: str, host: _Authority, scope: Scope) -> bool:
+        """Whether a page comes from here: one of our names, with the scheme and port of the call.
+
+        The port is the one that was called, not the one that is bound: a tunnel may lie between.
+        """
+        if self._hosts.public_origin and origin.lower() == self._hosts.public_origin:
+            return True
+        scheme, _, rest = origin.partition("://")
+        page = _authority(rest)
+        own = scope.get("scheme", "http")
+        if page is None or scheme.lower() != own:
+            return False
+        usual = DEFAULT_PORTS.get(own)
+        return self._is_ours(page.name, scope) and (page.port or usual) == (host.port or usual)
+
+
+def _authority(text: str) -> _Authority | None:
+    """What stands in `name:port`, without the brackets of an address; None when it is none."""
+    match = _AUTHORITY.fullmatch(text)
+    if match is None:
+        return None
+    name: str = match["address"] or match["name"]
+    return _Authority(name.lower(), int(match["port"]) if match["port"] else None)
+
+
+def _address(text: str) -> object:
+    """The address that is written so, or None; an IPv4 one is the same in IPv6's clothes."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address

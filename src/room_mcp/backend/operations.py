@@ -8,10 +8,11 @@ from functools import partial
 from pydantic import BaseModel
 
 from room_mcp import wire
+from room_mcp.rooms import OWNER
 
-from . import api
+from . import api, api_keys
 from .api import Handler
-from .service import OWNER_NAME
+from .limiting import Cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +20,8 @@ class Operation:
     """One call.
 
     `query` are the parameters it knows; `media` what it answers with, if not JSON, and
-    `other_media` what on request; `other_status` is another that is no refusal. A `public` call needs no key on any
-    server; those of a room need none where the room is a demo.
+    `other_media` what on request; `other_status` is another that is no refusal. A `public` call
+    needs no key on any server; those of a room need none where the room is a demo.
     """
 
     method: str
@@ -35,7 +36,12 @@ class Operation:
     other_media: tuple[str, ...] = ()
     other_status: int | None = None
     public: bool = False
+    cost: Cost | None = None
 
+    @property
+    def charged_as(self) -> Cost:
+        """The rate of its caller that it counts for; if it does not say, its method does."""
+        return self.cost or ("reads" if self.method == "GET" else "posts")
 
     @property
     def is_of_demos(self) -> bool:
@@ -44,7 +50,7 @@ class Operation:
 
 
 DEMO_PATH = "/agent/demo/room"
-_post_as_owner = partial(api.post_message, default_sender=OWNER_NAME)
+_post_as_owner = partial(api.post_message, default_sender=OWNER)
 _ROOM = "/agent/rooms/{id}"
 _OWNERS = "/api/rooms/{id}"
 
@@ -57,6 +63,7 @@ OPERATIONS: tuple[Operation, ...] = (
         wire.RoomCreated,
         wire.NewDemoRoom,
         status=201,
+        cost="rooms",
     ),
     Operation(
         "POST",
@@ -67,6 +74,7 @@ OPERATIONS: tuple[Operation, ...] = (
         wire.NewRoom,
         status=201,
         other_status=200,
+        cost="rooms",
     ),
     Operation(
         "GET",
@@ -76,7 +84,15 @@ OPERATIONS: tuple[Operation, ...] = (
         wire.Directory,
         query=api.DIRECTORY_QUERY,
     ),
-    Operation("POST", f"{_ROOM}/join", api.join_room, "Become a member", wire.Joined, wire.Join),
+    Operation(
+        "POST",
+        f"{_ROOM}/join",
+        api.join_room,
+        "Become a member, or ask to be one",
+        wire.Joined,
+        wire.Join,
+        other_status=202,
+    ),
     Operation(
         "POST", f"{_ROOM}/leave", api.leave_room, "Stop being a member", wire.Left, wire.Leave
     ),
@@ -156,6 +172,49 @@ OPERATIONS: tuple[Operation, ...] = (
         wire.Adjust,
     ),
     Operation(
+        "POST",
+        f"{_ROOM}/admit",
+        api.admit,
+        "Let somebody in who waits, or come back who was sent away",
+        wire.Info,
+        wire.Decide,
+    ),
+    Operation(
+        "POST",
+        f"{_ROOM}/decline",
+        api.decline,
+        "Send somebody away who waits",
+        wire.Info,
+        wire.Decide,
+    ),
+    Operation(
+        "POST",
+        f"{_ROOM}/mute",
+        api.mute,
+        "Let a member read only, or speak again",
+        wire.Info,
+        wire.Mute,
+    ),
+    Operation("POST", f"{_ROOM}/remove", api.remove, "Send a member away", wire.Info, wire.Decide),
+    Operation(
+        "GET",
+        f"{_ROOM}/audit",
+        api.audit,
+        "What was done in the room, and refused; for its owner",
+        wire.Audit,
+        query=api.ROOM_AUDIT_QUERY,
+        other_media=("application/x-ndjson",),
+    ),
+    Operation(
+        "GET",
+        "/agent/audit",
+        api.audit,
+        "What was done on the server, and refused; for admins",
+        wire.Audit,
+        query=api.AUDIT_QUERY,
+        other_media=("application/x-ndjson",),
+    ),
+    Operation(
         "GET",
         "/agent/templates",
         api.list_templates,
@@ -209,6 +268,7 @@ OPERATIONS: tuple[Operation, ...] = (
         wire.NewRoom,
         status=201,
         other_status=200,
+        cost="rooms",
     ),
     Operation(
         "GET", "/api/rooms", api.list_rooms, "List rooms", wire.Directory, query=api.DIRECTORY_QUERY
@@ -249,6 +309,60 @@ OPERATIONS: tuple[Operation, ...] = (
         other_media=("application/x-ndjson",),
         other_status=204,
     ),
-    Operation("GET", "/healthz", api.healthz, "The process runs", wire.Health, public=True),
-    Operation("GET", "/readyz", api.readyz, "The store answers", wire.Health, public=True),
+    Operation(
+        "POST",
+        "/agent/keys",
+        api_keys.create_key,
+        "Make a server key; only admins may",
+        wire.KeyMade,
+        wire.NewKey,
+        status=201,
+    ),
+    Operation("GET", "/agent/keys", api_keys.list_keys, "List the server's keys", wire.Keys),
+    Operation(
+        "POST",
+        "/agent/keys/{key}/revoke",
+        api_keys.revoke_key,
+        "Let a server key let nobody in any more",
+        wire.Key,
+    ),
+    Operation(
+        "POST",
+        "/agent/invitations",
+        api_keys.invite,
+        "Make a code that one caller changes for a key",
+        wire.Invited,
+        wire.NewInvitation,
+        status=201,
+    ),
+    Operation(
+        "POST",
+        "/agent/invitations/redeem",
+        api_keys.redeem,
+        "Change such a code for a key",
+        wire.KeyMade,
+        wire.Redeem,
+        status=201,
+        public=True,
+        cost="knocks",
+    ),
+    Operation("GET", "/agent/me", api_keys.me, "Who the caller is", wire.Me),
+    Operation(
+        "GET",
+        "/healthz",
+        api.healthz,
+        "The process runs",
+        wire.Health,
+        public=True,
+        cost="nothing",
+    ),
+    Operation(
+        "GET",
+        "/readyz",
+        api.readyz,
+        "The store answers",
+        wire.Health,
+        public=True,
+        cost="nothing",
+    ),
 )

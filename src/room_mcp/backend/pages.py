@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import json
-from functools import cache
+from functools import cache, partial
 from typing import Any
+from urllib.parse import parse_qs
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
 from room_mcp import wire
+from room_mcp.plain import plain
+from room_mcp.rooms import Proof
+from room_mcp.rooms.refusals import RoomNotFound
 
-from .api import room_id, services
-from .callers import proof_of
-from .errors import problem
+from .api import Handler, room_id, services
+from .callers import CALLER, SERVER_KEY_PREFIX, Caller, bearer_of, caller_of, owner_proof_of
+from .errors import HttpProblem, problem
+from .limits import raw_body
 from .openapi import document
 from .operations import Operation
 
 _HTML = "text/html"
-_CSP = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
+_CSP = (
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'; "
+    "form-action 'self'"
+)
+_COOKIE = "room-mcp-key"
+MAX_FORM_BYTES = 4_096
+
+
+def _harmless(value: Any) -> Any:
+    """What others wrote, with what acts or hides made visible."""
+    return plain(value) if type(value) is str else value
 
 
 @cache
@@ -29,6 +44,7 @@ def _templates() -> Any:
     environment = Environment(
         loader=PackageLoader("room_mcp.backend", "page"),
         autoescape=True,
+        finalize=_harmless,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -52,23 +68,129 @@ def _rendered(template: str, status: int = 200, **values: object) -> Response:
     return Response(html, status, headers, media_type=_HTML)
 
 
+# ---- who looks -----------------------------------------------------------------------------------
+
+
+async def _proof(request: Request) -> Proof:
+    """What the person at a browser has shown: the key of the cookie, like one in a header."""
+    key = request.cookies.get(_COOKIE, "")
+    if not key.startswith(SERVER_KEY_PREFIX):
+        return owner_proof_of(request, key or None)
+    if bearer_of(request) is None:
+        gate = services(request).gate
+        known = await gate.key(key)
+        request.scope[CALLER] = (
+            Caller(stranger=gate.door.requires_key) if known is None else Caller(key=known)
+        )
+    return owner_proof_of(request)
+
+
+def _for_people(handler: Handler) -> Handler:
+    """What goes wrong is told as a page."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except Exception as error:
+            if isinstance(error, RoomNotFound) and caller_of(request).stranger:
+                return _login(request)
+            told = problem(error)
+            body = json.loads(bytes(told.body))
+            return _rendered("problem.html", told.status_code, problem=body)
+
+    return answer
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """The fields of a form, each once."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/x-www-form-urlencoded":
+        raise HttpProblem("malformed", "This is no form.", "Use the page.")
+    raw = await raw_body(request, MAX_FORM_BYTES)
+    try:
+        fields = parse_qs(raw.decode(), max_num_fields=10, errors="strict")
+    except ValueError:
+        raise HttpProblem("malformed", "The form cannot be read.", "Use the page.") from None
+    return {name: values[0].strip() for name, values in fields.items()}
+
+
+def _login(request: Request, told: str = "", status: int = 401) -> Response:
+    to = request.url.path if request.method == "GET" else "/"
+    return _rendered("login.html", status, told=told, to=to)
+
+
+async def show_login(request: Request) -> Response:
+    """A form for a key."""
+    return _rendered("login.html", told="", to="/")
+
+
+async def login(request: Request) -> Response:
+    """Keep a key in a cookie, which no script can read and no other site's page makes use of."""
+    form = await _form(request)
+    key, to = form.get("key", ""), form.get("to", "/")
+    if not key or not key.isascii() or not key.replace("_", "").replace("-", "").isalnum():
+        return _login(request, "That is no key.", 400)
+    if key.startswith(SERVER_KEY_PREFIX) and await services(request).gate.key(key) is None:
+        return _login(request, "The key lets nobody in: it is wrong, revoked, or too old.")
+    answer = RedirectResponse(to if _is_path(to) else "/", 303)
+    answer.set_cookie(
+        _COOKIE, key, httponly=True, samesite="strict", secure=request.url.scheme == "https"
+    )
+    return answer
+
+
+async def logout(request: Request) -> Response:
+    answer = RedirectResponse("/", 303)
+    answer.delete_cookie(_COOKIE, httponly=True, samesite="strict")
+    return answer
+
+
+def _is_path(to: str) -> bool:
+    """Whether it leads to a page of this server."""
+    return to.startswith("/") and not to.startswith(("//", "/\\")) and to.isprintable()
+
+
+# ---- what is shown -------------------------------------------------------------------------------
+
+
 async def index(request: Request) -> Response:
-    """The listed rooms, the latest changed first."""
-    directory = await services(request).finder.directory(proof_of(request))
-    return _rendered("index.html", rooms=directory.rooms, base=_base(request))
+    """The rooms that the person may see, the latest changed first."""
+    proof = await _proof(request)
+    if proof.stranger:
+        return _login(request)
+    directory = await services(request).finder.directory(proof)
+    has_key = _COOKIE in request.cookies
+    return _rendered("index.html", rooms=directory.rooms, base=_base(request), has_key=has_key)
 
 
 async def transcript(request: Request) -> Response:
-    """One room, whole, for people."""
+    """One room, whole, for people; its owner keeps it in order here."""
+    proof = await _proof(request)
     id = room_id(request)
-    try:
-        info = await services(request).rooms.info(id)
-    except Exception as error:
-        told = problem(error)
-        body = json.loads(bytes(told.body))
-        return _rendered("problem.html", told.status_code, problem=body)
-    history = await services(request).rooms.reader.history(id, after=None, before=None, limit=None)
+    rooms = services(request).rooms
+    info = await rooms.info(id, proof)
+    history = await rooms.reader.history(id, after=None, before=None, limit=None)
+    # Who has the store open needs no buttons: a page on the machine itself proves nothing.
     return _rendered("transcript.html", room=info, history=history, shown=_shown)
+
+
+async def keep_in_order(request: Request, *, act: str) -> Response:
+    """What the owner decides about somebody, by a button on the room's page."""
+    proof = await _proof(request)
+    id = room_id(request)
+    name = (await _form(request)).get("name", "")
+    rooms = services(request).rooms
+    whom = wire.Decide(name=name)
+    match act:
+        case "admit":
+            await rooms.admit(id, whom, proof)
+        case "decline":
+            await rooms.decline(id, whom, proof)
+        case "remove":
+            await rooms.remove(id, whom, proof)
+        case _:
+            await rooms.mute(id, wire.Mute(name=name, muted=act == "mute"), proof)
+    return RedirectResponse(f"/rooms/{id}", 303)
 
 
 def _shown(message: wire.Message) -> str:
@@ -96,14 +218,43 @@ async def llms_txt(request: Request) -> Response:
     text = (
         _templates()
         .get_template("llms.txt")
-        .render(base=_base(request), max_wait_s=wire.MAX_WAIT_S)
+        .render(
+            base=_base(request),
+            max_wait_s=wire.MAX_WAIT_S,
+            needs_key=services(request).gate.door.requires_key,
+            has_demo=services(request).gate.door.has_demo,
+        )
     )
     return PlainTextResponse(text)
 
 
 PAGES: tuple[Operation, ...] = (
-    Operation("GET", "/", index, "The rooms, for people", media=_HTML),
-    Operation("GET", "/rooms/{id}", transcript, "A room's transcript, for people", media=_HTML),
+    Operation("GET", "/", _for_people(index), "The rooms, for people", media=_HTML, public=True),
+    Operation(
+        "GET",
+        "/rooms/{id}",
+        _for_people(transcript),
+        "A room's transcript, for people",
+        media=_HTML,
+        public=True,
+    ),
+    *(
+        Operation(
+            "POST",
+            f"/rooms/{{id}}/{act}",
+            _for_people(partial(keep_in_order, act=act)),
+            "What the owner decides about somebody",
+            status=303,
+            media=_HTML,
+            public=True,
+        )
+        for act in ("admit", "decline", "mute", "unmute", "remove")
+    ),
+    Operation("GET", "/login", show_login, "A form for a key", media=_HTML, public=True),
+    Operation(
+        "POST", "/login", _for_people(login), "Keep a key", status=303, media=_HTML, public=True
+    ),
+    Operation("POST", "/logout", logout, "Forget the key", status=303, media=_HTML, public=True),
     Operation("GET", "/openapi.json", openapi_json, "This description", public=True),
     Operation("GET", "/docs", docs, "This description, for people", media=_HTML, public=True),
     Operation(

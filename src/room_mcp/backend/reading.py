@@ -25,11 +25,15 @@ _MISSED_SCAN = 100
 _FIELDS_BYTES = 400  # what the fields around a message's content take in an answer
 _SECONDS = 1e9  # a `since` from here on is a time in seconds, a smaller one a seq
 _MILLISECONDS = 1e12
+MAX_SINCE = 1e16  # far beyond any time in ms
 
 
 @dataclass(frozen=True, slots=True)
 class PageQuery:
-    """What a reader asks for; `reader` is a member whose state moves."""
+    """What a reader asks for; `reader` is a member whose state moves.
+
+    `pending`: he waits to be admitted, for all he knows, and not for messages.
+    """
 
     after: int | None = None
     before: int | None = None
@@ -40,6 +44,7 @@ class PageQuery:
     type: str | None = None
     reader: str | None = None
     ack: int | None = None
+    pending: bool = False
 
     @property
     def is_filtered(self) -> bool:
@@ -87,6 +92,15 @@ class Reader:
         if query.reader is not None:
             readings = await self._store.readings(room_id)
         room = await self._store.room(room_id)
+        knock = None if query.reader is None else room.admission.knock(query.reader)
+        if query.reader is not None and knock is not None and knock.is_by(proof):
+            room = await self._at_the_door(room, query.reader, query.wait_s)
+            if room.admission.knock(query.reader) is not None:
+                return Answered(self._pending(room, query), _nothing)
+            query = replace(query, pending=True)
+        if query.pending:
+            query = replace(query, wait_s=0)  # he has waited for this, and is told at once
+        room.must_be_read_by(proof)
         member = None if query.reader is None else room.must_speak_as(query.reader, proof)
         after = query.after
         if query.since is not None:
@@ -98,8 +112,9 @@ class Reader:
             reading = self.arrive(room, member, acknowledged, readings.get(member.name))
             if after is None and query.before is None:
                 after = reading.read_to
-        page = await self._page_or_wait(room, member, replace(query, after=after))
+        page = await self._page_or_wait(room, member, replace(query, after=after), proof)
         room = await self._store.room(room_id)
+        room.must_be_read_by(proof)
         answer = self._answer(room, member, page, query, after, reading)
 
         async def complete() -> None:
@@ -216,7 +231,33 @@ class Reader:
             self.mark(room, member.name, shown_to=reached, read_to=reached)
         return Missed(tuple(shown), len(others), reached)
 
-    async def _page_or_wait(self, room: Room, member: Member | None, query: PageQuery) -> Page:
+    async def _at_the_door(self, room: Room, name: str, wait_s: float) -> Room:
+        """The room once the owner has decided about somebody who waits, or the time ran out."""
+
+        async def decided() -> Room | None:
+            now = await self._store.room(room.id)
+            is_over = now.lifecycle == "closed"
+            return None if now.admission.knock(name) and not is_over else now
+
+        async with self._store.watch([room.id]) as watch:
+            return await self._waits.until(decided, watch, wait_s) or room
+
+    def _pending(self, room: Room, query: PageQuery) -> wire.Page:
+        """What somebody is told who waits to be admitted: nothing but that."""
+        return wire.Page(
+            messages=[],
+            next_cursor=query.after or 0,
+            last_seq=0,
+            has_more=False,
+            closed=room.lifecycle == "closed",
+            pending=True,
+            epoch="",
+            limit=query.limit,
+        )
+
+    async def _page_or_wait(
+        self, room: Room, member: Member | None, query: PageQuery, proof: Proof
+    ) -> Page:
         async def read() -> Page:
             return await self._store.read(
                 room.id,
@@ -229,7 +270,11 @@ class Reader:
 
         async def ready() -> Page | None:
             # In this order: of a room found closed, the page then holds the closing.
-            is_over = (await self._store.room(room.id)).lifecycle == "closed"
+            now = await self._store.room(room.id)
+            now.must_be_read_by(proof)
+            if member is not None:
+                now.must_be_member(member.name)  # the owner may have sent him away
+            is_over = now.lifecycle == "closed"
             page = await read()
             return page if page.messages or is_over else None
 
@@ -281,7 +326,7 @@ class Reader:
             number = float(since)
         except ValueError:
             return await self._since_text(room_id, since)
-        if not 0 <= number < 1e16:
+        if not 0 <= number < MAX_SINCE:
             raise _unreadable_since()
         if number < _SECONDS:
             return int(number)
@@ -301,6 +346,10 @@ class Reader:
         if not seq:
             raise _unreadable_since()
         return seq
+
+
+async def _nothing() -> None:
+    """Nothing was shown."""
 
 
 def _unreadable_since() -> Malformed:

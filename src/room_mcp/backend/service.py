@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import anyio.lowlevel
 from anyio import to_thread
 
 from room_mcp import wire
+from room_mcp.plain import one_line
 from room_mcp.rooms import (
     BUILT_IN,
+    OPEN,
+    OWNER,
+    Admission,
     Checked,
     Contract,
     Draft,
+    Knock,
     Past,
     Proof,
     Refusal,
@@ -31,19 +37,23 @@ from room_mcp.rooms import (
     skeleton,
     template,
 )
+from room_mcp.rooms.chain import NO_HEAD
 from room_mcp.rooms.refusals import ContractChanged
 from room_mcp.rooms.schemas import MAX_STEPS, together
 from room_mcp.settings import Settings
+from room_mcp.store.auditing import CLOSE, JOIN, POST, Entry
 from room_mcp.store.interface import Act, Done, IdempotencyKey, Reading, Store
+from room_mcp.store.limiting import Quota
 
-from . import answers
+from . import answers, auditing
 from .callers import key_hash, new_key, sender_type
 from .drafts import draft_of, idempotency_key, named
 from .errors import KINDS, described
 from .finding import unread
-from .gate import Door
+from .gate import OPEN_DOOR, Door
 from .ids import new_message_id, new_room_id
 from .reading import Missed, Reader
+from .secrets import SecretWatch
 from .templates import Templates
 from .timely import TimelyStore
 from .waiting import Waits
@@ -51,8 +61,8 @@ from .waiting import Waits
 JOIN_MESSAGES = 20  # the newest ones that a joiner is shown
 DEFAULT_TEMPLATE = "open"
 MAX_BATCH_STEPS = 5 * MAX_STEPS  # of all schemas that a batch is held against
+DEMO_IDLE_S = 24 * 60 * 60  # then a demo room that strangers may use closes
 MAX_CHECKS = 3  # of one draft, when the contract changes in between
-OWNER_NAME = "owner"  # who speaks through the owner's calls when no sender is named
 
 
 def utc_now() -> datetime:
@@ -69,7 +79,8 @@ class RoomService:
     reader: Reader
     templates: Templates
     clock: Callable[[], datetime] = utc_now
-    door: Door = Door()
+    door: Door = OPEN_DOOR
+    secrets: SecretWatch = field(default_factory=SecretWatch)
 
     @classmethod
     def over(
@@ -77,30 +88,41 @@ class RoomService:
         store: Store,
         settings: Settings,
         clock: Callable[[], datetime] = utc_now,
-        door: Door = Door(),
+        door: Door = OPEN_DOOR,
     ) -> RoomService:
         waits = Waits()
         timely = TimelyStore(store, clock)
         reader = Reader(timely, waits, clock)
-        return cls(timely, settings, waits, reader, Templates(settings.templates), clock, door)
+        templates, watch = Templates(settings.templates), SecretWatch(settings.secrets)
+        return cls(timely, settings, waits, reader, templates, clock, door, watch)
 
     # ---- rooms ----------------------------------------------------------------------------
 
-    async def create(self, new: wire.NewRoom) -> wire.RoomCreated:
-        """Open a room; with `reuse`, answer with the open listed room of that name instead."""
+    async def create(
+        self, new: wire.NewRoom, proof: Proof, quota: Quota | None = None
+    ) -> wire.RoomCreated:
+        """Open a room; with `reuse`, answer with the open room of that name instead, if it is
+        listed or the caller's own."""
         contract = await self._contract(new)
+        if new.sender is not None:
+            proof.must_be(member_name(new.sender))
+        lists_rooms = proof.trusted or self.door.lists_rooms
         return await self._create(
             Room(
                 id=new_room_id(),
                 name=room_name(new.name),
                 created_at=self.clock(),
-                created_by=member_name(new.sender) if new.sender else "",
+                created_by=new.sender or "",
                 purpose=new.purpose.strip(),
-                listed=new.listed is not False,
+                listed=lists_rooms if new.listed is None else new.listed,
+                chain=NO_HEAD if new.chain else None,
                 contract=contract,
                 max_bytes=self.settings.room_bytes or None,
+                admission=Admission(access=new.access, owner=proof.principal),
             ),
+            proof,
             reuse=new.reuse,
+            quota=quota,
         )
 
     async def _contract(self, new: wire.NewRoom) -> Contract:
@@ -118,41 +140,78 @@ class RoomService:
             adapted(document, roles=new.roles, budget=new.budget, guard=new.guard)
         )
 
-    async def create_demo(self, new: wire.NewDemoRoom) -> wire.RoomCreated:
+    async def create_demo(
+        self, new: wire.NewDemoRoom, proof: Proof, quota: Quota | None = None
+    ) -> wire.RoomCreated:
+        """Open a room to try things out; where keys are needed, without one as well."""
         return await self._create(
             Room(
                 id=new_room_id(),
                 name=room_name(new.name),
                 created_at=self.clock(),
+                listed=self.door.lists_rooms,
+                contract=_demo_contract() if self.door.has_demo else OPEN,
                 max_bytes=self.settings.demo_room_bytes or None,
+                admission=Admission(owner=proof.principal, demo=self.door.has_demo),
             ),
+            proof,
             reuse=False,
+            quota=quota,
         )
 
-    async def _create(self, room: Room, *, reuse: bool) -> wire.RoomCreated:
+    async def _create(
+        self, room: Room, proof: Proof, *, reuse: bool, quota: Quota | None
+    ) -> wire.RoomCreated:
         owner_key = new_key()
         owned = replace(room, owner_key_hash=key_hash(owner_key))
-        kept, created = await self.store.create(owned, reuse=reuse)
+        entry = self._entry("create", room.id, room.created_by)
+        kept, created = await self.store.create(owned, reuse=reuse, quota=quota, entry=entry)
         return wire.RoomCreated.model_validate(
             {
-                **answers.room_fields(kept, self.store.epoch, kept.created_at),
+                **answers.seen(kept, proof, self.store.epoch, kept.created_at),
                 "created": created,
                 "owner_key": owner_key if created else None,
             }
         )
 
-    async def info(self, room_id: str) -> wire.Info:
-        room = await self.store.room(room_id)
-        readings = await self.store.readings(room_id)
-        return answers.info(room, self.store.epoch, readings, self.clock())
+    async def readable(self, room_id: str, proof: Proof) -> Room:
+        """The room, for a caller who may read it.
 
-    async def room(self, room_id: str) -> wire.Room:
+        Raises:
+            RoomNotFound, NotAMember, NotYetAdmitted, Barred: As `Room.must_be_read_by`.
+        """
         room = await self.store.room(room_id)
+        room.must_be_read_by(proof)
+        return room
+
+    async def _act(
+        self,
+        room_id: str,
+        decide: Callable[[Room, Past], Step],
+        proof: Proof,
+        entry: Entry,
+    ) -> Done:
+        """Run an act of a caller who may read the room: to others it tells nothing, not even that
+        the room has ended."""
+
+        def decide_for_caller(room: Room, past: Past) -> Step:
+            room.must_be_read_by(proof)
+            return decide(room, past)
+
+        return await self.store.act(room_id, decide_for_caller, entry=entry)
+
+    async def info(self, room_id: str, proof: Proof) -> wire.Info:
+        room = await self.readable(room_id, proof)
+        readings = await self.store.readings(room_id)
+        return answers.info(room, self.store.epoch, readings, self.clock(), proof)
+
+    async def room(self, room_id: str, proof: Proof) -> wire.Room:
+        room = await self.readable(room_id, proof)
         updated_at = room.last_at or room.created_at
         return wire.Room.model_validate(answers.room_fields(room, self.store.epoch, updated_at))
 
     async def close(self, room_id: str, request: wire.Close, proof: Proof) -> wire.Info:
-        by = member_name(named(request.sender, OWNER_NAME))
+        by = member_name(named(request.sender, OWNER))
         kind = sender_type(request.sender_type, proof)
         conclusion = request.conclusion.strip()
         stamp = self._stamp()
@@ -160,39 +219,42 @@ class RoomService:
         def decide(room: Room, _: Past) -> Step:
             return room.close(by, conclusion, proof=proof, stamp=stamp, kind=kind)
 
-        await self.store.act(room_id, decide)
-        return await self.info(room_id)
+        await self._act(room_id, decide, proof, self._entry(CLOSE, room_id, by))
+        return await self.info(room_id, proof)
 
     async def hold(
         self, room_id: str, request: wire.Hold, proof: Proof, *, pause: bool
     ) -> wire.Info:
         """Pause or resume."""
-        by = member_name(named(request.sender, OWNER_NAME))
+        by = member_name(named(request.sender, OWNER))
         stamp = self._stamp()
 
         def decide(room: Room, _: Past) -> Step:
             act = room.pause if pause else room.resume
             return act(by, proof=proof, stamp=stamp)
 
-        await self.store.act(room_id, decide)
-        return await self.info(room_id)
+        entry = self._entry("pause" if pause else "resume", room_id, by)
+        await self._act(room_id, decide, proof, entry)
+        return await self.info(room_id, proof)
 
     async def reopen(self, room_id: str, request: wire.Reopen, proof: Proof) -> wire.Info:
-        by = member_name(named(request.sender, OWNER_NAME))
+        by = member_name(named(request.sender, OWNER))
         kind = sender_type(request.sender_type, proof)
         stamp = self._stamp()
 
         def decide(room: Room, past: Past) -> Step:
             return room.reopen(by, proof=proof, stamp=stamp, past=past, kind=kind)
 
-        await self.store.act(room_id, decide)
-        return await self.info(room_id)
+        await self._act(room_id, decide, proof, self._entry("reopen", room_id, by))
+        return await self.info(room_id, proof)
 
     async def adjust(self, room_id: str, request: wire.Adjust, proof: Proof) -> wire.Info:
         """Change the room's budget and the guard's thresholds."""
         stamp = self._stamp()
         for check in range(MAX_CHECKS):
-            before = (await self.store.room(room_id)).contract
+            room = await self.readable(room_id, proof)
+            room.must_be_owned_by(proof)  # before strangers' schemas are read for nothing
+            before = room.contract
             after = await _read_contract(
                 adapted(before.document, budget=request.budget, guard=request.guard)
             )
@@ -203,21 +265,66 @@ class RoomService:
                 return room.adopt(after, instead_of=before, proof=proof, stamp=stamp)
 
             try:
-                await self.store.act(room_id, decide)
+                await self._act(room_id, decide, proof, self._entry("adjust", room_id))
                 break
             except ContractChanged:
                 if check == MAX_CHECKS - 1:
                     raise
-        return await self.info(room_id)
+        return await self.info(room_id, proof)
+
+    async def admit(self, room_id: str, request: wire.Decide, proof: Proof) -> wire.Info:
+        stamp = self._stamp()
+        return await self._in_order(
+            room_id,
+            proof,
+            lambda room: room.admit(request.name, proof=proof, stamp=stamp),
+            self._entry("admit", room_id, detail=request.name),
+        )
+
+    async def decline(self, room_id: str, request: wire.Decide, proof: Proof) -> wire.Info:
+        stamp = self._stamp()
+        return await self._in_order(
+            room_id,
+            proof,
+            lambda room: room.decline(request.name, proof=proof, stamp=stamp),
+            self._entry("decline", room_id, detail=request.name),
+        )
+
+    async def mute(self, room_id: str, request: wire.Mute, proof: Proof) -> wire.Info:
+        stamp = self._stamp()
+
+        def decide(room: Room) -> Step:
+            return room.mute(request.name, silent=request.muted, proof=proof, stamp=stamp)
+
+        entry = self._entry("mute" if request.muted else "unmute", room_id, detail=request.name)
+        return await self._in_order(room_id, proof, decide, entry)
+
+    async def remove(self, room_id: str, request: wire.Decide, proof: Proof) -> wire.Info:
+        stamp = self._stamp()
+        return await self._in_order(
+            room_id,
+            proof,
+            lambda room: room.remove(request.name, proof=proof, stamp=stamp),
+            self._entry("remove", room_id, detail=request.name),
+        )
+
+    async def _in_order(
+        self, room_id: str, proof: Proof, decide: Callable[[Room], Step], entry: Entry
+    ) -> wire.Info:
+        """Keep a room in order, as its owner."""
+        (await self.store.room(room_id)).must_be_read_by(proof)
+        await self._act(room_id, lambda room, _: decide(room), proof, entry)
+        return await self.info(room_id, proof)
 
     async def erase(self, room_id: str, proof: Proof) -> wire.Erased:
         """Remove all texts; the numbers stay, and so do the idempotency keys."""
 
         def decide(room: Room, _: Past) -> Step:
+            room.must_be_read_by(proof)
             room.must_be_owned_by(proof)
             return Step(room)
 
-        room = await self.store.erase(room_id, decide)
+        room = await self.store.erase(room_id, decide, entry=self._entry("erase", room_id))
         return wire.Erased(
             room_id=room.id,
             erased=room.last_seq,
@@ -227,10 +334,11 @@ class RoomService:
 
     async def delete(self, room_id: str, proof: Proof) -> None:
         def decide(room: Room, _: Past) -> Step:
+            room.must_be_read_by(proof)
             room.must_be_owned_by(proof)
             return Step(room)
 
-        await self.store.delete(room_id, decide)
+        await self.store.delete(room_id, decide, entry=self._entry("delete", room_id))
 
     def known_templates(self) -> wire.Templates:
         found = [(template(name), True) for name in BUILT_IN]
@@ -255,15 +363,19 @@ class RoomService:
     async def join(self, room_id: str, request: wire.Join, proof: Proof) -> wire.Joined:
         """Become a member; the answer shows the newest messages and the member's key, once.
 
-        A trusted caller needs no key, and gets none unless he asks for protection.
+        A trusted caller needs no key, and gets none unless he asks for protection; nor does
+        anybody whose server key the name is bound to. Where the owner admits people, the answer
+        is `pending`: it has the key, and nothing of the room.
         """
         name = member_name(named(request.agent_name, request.sender))
         kind = sender_type(request.sender_type, proof)
-        key = None if proof.trusted and not request.protect else new_key()
+        needs_key = not proof.principal and (request.protect or not proof.trusted)
+        key = new_key() if needs_key else None
         new_hash = None if key is None else key_hash(key)
         stamp = self._stamp()
 
         def decide(room: Room, _: Past) -> Step:
+            room.must_be_known_to(proof)  # and no more: whoever has its id may knock
             return room.join(
                 name,
                 proof=proof,
@@ -274,13 +386,17 @@ class RoomService:
                 kind=kind,
             )
 
-        done = await self.store.act(room_id, decide)
+        done = await self.store.act(room_id, decide, entry=self._entry(JOIN, room_id, name))
+        if (knock := done.room.admission.knock(name)) is not None:
+            is_new = new_hash is not None and knock.key_hash == new_hash
+            return self._pending(done.room, knock, key if is_new else None)
         member = done.room.must_be_member(name)
         page = await self.store.read(room_id, limit=JOIN_MESSAGES)
         self.reader.mark(done.room, member.name)
         is_new_key = new_hash is not None and member.key_hash == new_hash
+        readings = await self.store.readings(room_id)
         return wire.Joined(
-            room=await self.info(room_id),
+            room=answers.info(done.room, self.store.epoch, readings, self.clock(), proof),
             messages=answers.messages(page.messages),
             agent_name=member.name,
             role=member.role,
@@ -290,29 +406,45 @@ class RoomService:
             epoch=answers.epoch(self.store.epoch, done.room),
         )
 
+    def _pending(self, room: Room, knock: Knock, key: str | None) -> wire.Joined:
+        return wire.Joined(
+            room=answers.outside(room),
+            pending=True,
+            messages=[],
+            agent_name=knock.name,
+            role=knock.role,
+            agent_key=key,
+            agent_session_id=key,
+            last_seq=0,
+            epoch="",
+        )
+
     async def leave(self, room_id: str, request: wire.Leave, proof: Proof) -> wire.Left:
         name = member_name(named(request.sender, request.agent_name))
         stamp = self._stamp()
 
         def decide(room: Room, _: Past) -> Step:
+            knock = room.admission.knock(name)
+            if knock is None or not knock.is_by(proof):
+                room.must_be_read_by(proof)
             return room.leave(name, proof=proof, stamp=stamp)
 
-        done = await self.store.act(room_id, decide)
+        done = await self.store.act(room_id, decide, entry=self._entry("leave", room_id, name))
         return wire.Left(room_id=room_id, agent_name=name, last_seq=done.room.last_seq)
 
     async def heartbeat(self, room_id: str, request: wire.Heartbeat, proof: Proof) -> wire.Reminder:
         """Who one is, what the room is for and who is here; a key alone says who asks."""
-        room = await self.store.room(room_id)
+        room = await self.readable(room_id, proof)
         with_key = room.member_with(proof)
         name = named(request.sender, request.agent_name, with_key.name if with_key else None)
         member = room.must_speak_as(name, proof)
         readings = await self.store.readings(room_id)
         self.reader.mark(room, member.name)
-        info = answers.info(room, self.store.epoch, readings, self.clock())
+        info = answers.info(room, self.store.epoch, readings, self.clock(), proof)
         me = next(one for one in info.members if one.name == member.name)
         here = [one for one in info.members if one.active and one.name != member.name]
         names = ", ".join(one.name for one in here) or "nobody else yet"
-        objective = room.purpose or "none stated"
+        objective = one_line(room.purpose) or "none stated"
         role = f", {member.role}," if member.role else ""
         return wire.Reminder(
             agent_name=member.name,
@@ -342,7 +474,7 @@ class RoomService:
 
         Call the second of what is returned once the answer has left: only then was it shown.
         """
-        draft = self._draft(post, proof, default_sender)
+        draft = self._draft(room_id, post, proof, default_sender)
         key = idempotency_key(post, draft, key_header)
         # Before the act: whoever it wakes soon no longer waits, and what was shown since the call
         # arrived does not count as read.
@@ -366,12 +498,12 @@ class RoomService:
     ) -> Done:
         """What costs time is done before the act, against the contract as it is now."""
         stamp = self._stamp()
+        entry = self._entry(POST, room_id, draft.sender)
         for check in range(MAX_CHECKS):
-            prepared = _prepared(await self.store.room(room_id), draft)
+            prepared = _prepared(await self.readable(room_id, proof), draft)
             try:
-                return await self.store.act(
-                    room_id, _posting(draft, proof, stamp, prepared), key=key
-                )
+                posting = _posting(draft, proof, stamp, prepared)
+                return await self.store.act(room_id, posting, key=key, entry=entry)
             except ContractChanged:
                 if check == MAX_CHECKS - 1:
                     raise
@@ -384,22 +516,32 @@ class RoomService:
         results: list[Done | Refusal | None] = []
         acts: list[Act] = []
         room = await self.store.room(room_id)
+        proofs = [proof_for(post) for post in batch.messages]
+        if not any(room.may_be_read_by(proof) for proof in proofs):
+            room.must_be_read_by(proofs[0])  # the answer says how far the room is
         with together(MAX_BATCH_STEPS):
-            for post in batch.messages:
-                proof = proof_for(post)
+            for post, proof in zip(batch.messages, proofs, strict=True):
                 try:
-                    draft = self._draft(post, proof, None)
+                    room.must_be_read_by(proof)
+                    draft = self._draft(room_id, post, proof, None)
+                    if (sender := room.members.get(skeleton(draft.sender))) is not None:
+                        # Also for a replay, about which no act is asked.
+                        room.must_hold_name(sender, proof)
                     prepared = _prepared(room, draft)
                     # No notice has reached a sender whose messages all come at once.
                     prepared = prepared and prepared._replace(may_hush=False)
                     posting = _posting(draft, proof, self._stamp(), prepared)
-                    acts.append(Act(posting, idempotency_key(post, draft)))
+                    entry = self._entry(POST, room_id, draft.sender)
+                    acts.append(Act(posting, idempotency_key(post, draft), entry))
                     results.append(None)
                 except Refusal as refusal:
                     results.append(refusal)
                 await anyio.lowlevel.checkpoint()  # others get their turn
         done = iter(await self.store.act_all(room_id, acts))
         settled = [next(done) if result is None else result for result in results]
+        for one in settled:
+            if isinstance(one, Refusal):
+                auditing.note_refusal(one, self.store, self.clock())
         room = await self.store.room(room_id)
         return wire.BatchDone(
             results=[_batch_result(one) for one in settled],
@@ -407,13 +549,17 @@ class RoomService:
             epoch=answers.epoch(self.store.epoch, room),
         )
 
-    def _draft(self, post: wire.Post, proof: Proof, default_sender: str | None) -> Draft:
-        return draft_of(
+    def _draft(
+        self, room_id: str, post: wire.Post, proof: Proof, default_sender: str | None
+    ) -> Draft:
+        draft = draft_of(
             post,
             proof,
             default_sender=default_sender,
             max_bytes=self.settings.message_bytes,
         )
+        self.secrets.look(room_id, draft)
+        return draft
 
     def _posted(self, done: Done, missed: Missed, readings: Mapping[str, Reading]) -> wire.Posted:
         room = done.room
@@ -435,8 +581,17 @@ class RoomService:
             }
         )
 
+    def _entry(self, act: str, room_id: str, name: str = "", detail: str = "") -> Entry:
+        return auditing.entry(act, self.store, self.clock(), room_id, name, detail)
+
     def _stamp(self) -> Stamp:
         return Stamp(at=self.clock(), ids=(new_message_id(), new_message_id()))
+
+
+@cache
+def _demo_contract() -> Contract:
+    """That of a room which a stranger made: nobody else will close it once he has gone."""
+    return contract_from(adapted(OPEN.document, budget={"idle_s": DEMO_IDLE_S}))
 
 
 def _prepared(room: Room, draft: Draft) -> Checked | None:

@@ -6,10 +6,12 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from room_mcp.rooms import Overdue, Refusal, Room, Stamp
-from room_mcp.rooms.refusals import RoomNotFound
+from room_mcp.rooms import SYSTEM, Overdue, Refusal, Room, Stamp
+from room_mcp.rooms.refusals import QuotaExceeded, RoomNotFound
+from room_mcp.store.auditing import EXPIRE, Entry
 from room_mcp.store.interface import (
     Act,
     Decide,
@@ -20,6 +22,7 @@ from room_mcp.store.interface import (
     Store,
     Watch,
 )
+from room_mcp.store.limiting import Quota
 
 from .ids import new_message_id
 
@@ -50,16 +53,48 @@ class TimelyStore:
         self.key_used = store.key_used
         self.add_invitation = store.add_invitation
         self.redeem = store.redeem
+        self.note_refusal = store.note_refusal
+        self.audit = store.audit
+        self.take = store.take
+        self.take_slots = store.take_slots
+        self.give_slots_back = store.give_slots_back
+        self.give_all_slots_back = store.give_all_slots_back
+        self.rooms_of = store.rooms_of
 
     @property
     def epoch(self) -> str:
         return self._store.epoch
 
-    async def create(self, room: Room, *, reuse: bool = False) -> tuple[Room, bool]:
-        kept, created = await self._store.create(room, reuse=reuse)
+    @property
+    def secret(self) -> bytes:
+        return self._store.secret
+
+    async def create(
+        self,
+        room: Room,
+        *,
+        reuse: bool = False,
+        quota: Quota | None = None,
+        entry: Entry | None = None,
+    ) -> tuple[Room, bool]:
+        create = partial(self._store.create, room, reuse=reuse, quota=quota, entry=entry)
+        try:
+            kept, created = await create()
+        except QuotaExceeded:
+            if quota is None or not await self._ended_of(quota.creator):
+                raise
+            return await create()
         if not created and (await self._in_time(kept)).closing is not None:
-            return await self._store.create(room, reuse=reuse)
+            return await create()
         return kept, created
+
+    async def _ended_of(self, creator: str) -> bool:
+        """Whether a room that counted for somebody has ended by itself, now that one looks."""
+        ended = False
+        for id in await self._store.rooms_of(creator):
+            with suppress(RoomNotFound):
+                ended |= (await self.room(id)).closing is not None
+        return ended
 
     # ---- acting -----------------------------------------------------------------------------
 
@@ -69,13 +104,14 @@ class TimelyStore:
         decide: Decide,
         *,
         key: IdempotencyKey | None = None,
+        entry: Entry | None = None,
         timeout_s: float | None = None,
     ) -> Done:
         try:
-            return await self._store.act(room_id, decide, key=key, timeout_s=timeout_s)
+            return await self._store.act(room_id, decide, key=key, entry=entry, timeout_s=timeout_s)
         except Overdue:
             await self._expire(room_id)
-            return await self._store.act(room_id, decide, key=key, timeout_s=timeout_s)
+            return await self._store.act(room_id, decide, key=key, entry=entry, timeout_s=timeout_s)
 
     async def act_all(
         self, room_id: str, acts: Sequence[Act], *, timeout_s: float | None = None
@@ -92,7 +128,8 @@ class TimelyStore:
 
     async def _expire(self, room_id: str) -> Room:
         stamp = Stamp(self._clock(), (new_message_id(), new_message_id()))
-        done = await self._store.act(room_id, lambda room, _: room.expire(stamp))
+        entry = Entry(stamp.at, EXPIRE, room_id=room_id, name=SYSTEM)
+        done = await self._store.act(room_id, lambda room, _: room.expire(stamp), entry=entry)
         return self._seen(done.room)
 
     # ---- reading ----------------------------------------------------------------------------

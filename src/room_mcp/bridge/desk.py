@@ -6,6 +6,7 @@ it needs no cursor, repeats no message, and is shown again what a host dropped.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import uuid
@@ -17,10 +18,10 @@ from typing import Any
 from room_mcp import wire
 from room_mcp.addressing import resolve
 from room_mcp.client import RoomsClient
-from room_mcp.failures import BackendRefused
+from room_mcp.failures import BackendRefused, NotOurs
 
 from .keyring import Keyring
-from .names import Names
+from .names import JOINT, Names
 
 _TAKEN = ("name_taken", "name_protected")
 START_AS = "start you under another name: room-mcp --agent NAME, or ROOM_MCP_AGENT"
@@ -88,7 +89,10 @@ class Desk:
         self._tried: dict[str, int] = {}  # room id → what any answer showed, complete or not
         self._acknowledged: dict[str, int] = {}  # room id → what the backend was told
         self._said: dict[str, _Said] = {}
+        self._asked: set[str] = set()  # the rooms whose owner has not let us in yet
         self._knows_rooms = False
+        self._asks_who = shared and client.has_key
+        self._own: wire.Key | None = None  # our server key
 
     # ---- calls --------------------------------------------------------------------------------
 
@@ -157,12 +161,32 @@ class Desk:
 
     # ---- who ----------------------------------------------------------------------------------
 
+    async def learn_own_name(self) -> None:
+        """Ask a shared server once whom our key stands for; raises BackendError."""
+        if self._asks_who:
+            with contextlib.suppress(NotOurs):  # the origin knows no keys
+                self._own = (await self.client.keys.me()).key
+            self._asks_who = False
+
+    def _named(self, derived: str) -> str:
+        """The name to begin with: the one that was chosen, or the key's, or the host's."""
+        if self._explicit or self._own is None:
+            return self._explicit or derived
+        # For a person several agents speak; an agent's key has its own name.
+        own = self._own
+        return f"{own.name}/{derived}" if own.kind == "human" else own.name
+
+    @property
+    def _joint(self) -> str:
+        """What parts a name from its count: a key for `rex` lets `rex/2` speak, not `rex-2`."""
+        return "/" if self._own is not None and self._own.kind == "agent" else JOINT
+
     def likely_name(self, derived: str) -> str:
-        return self._explicit or self._names.likely(derived)
+        return self._explicit or self._names.likely(self._named(derived), joint=self._joint)
 
     def hold_name(self, derived: str) -> str:
         """The name that this process speaks under, held from now on; raises NameHeld."""
-        name = self._names.hold(self._explicit or derived, exact=bool(self._explicit))
+        name = self._names.hold(self._named(derived), exact=bool(self._explicit), joint=self._joint)
         if self._keyring is None:
             self._keyring = self._keyring_of(name)
         return name
@@ -218,12 +242,19 @@ class Desk:
         known = [one.read_to or 0 for one in info.members if one.name == you]
         return max([self.ack(info.id), *known])
 
+    def was_let_in(self, room_id: str) -> bool:
+        """Whether we had to ask to come in, which is told once."""
+        was_asked = room_id in self._asked
+        self._asked.discard(room_id)
+        return was_asked
+
     def is_in(self, room_id: str) -> bool:
         return room_id in self._rooms
 
     async def my_rooms(self, you: str) -> list[wire.Room]:
         """The rooms that this agent is in, with unread counts; the latest changed first."""
-        found = [] if self._shared else await self._rooms_of_name(you)
+        # Without a server key, what is ours on a shared server is known by its keys alone.
+        found = await self._rooms_of_name(you) if self._own or not self._shared else []
         kept = self._keyring.room_ids if self._keyring else []
         there = {room.id for room in found}
         missing = [id for id in dict.fromkeys([*kept, *self._rooms]) if id not in there]
@@ -278,11 +309,16 @@ class Desk:
                 if error.code not in _TAKEN or self._explicit or self._rooms:
                     raise
                 self._names.release()
-                you = self._names.hold(derived, exact=False, above=above)
+                you = self._names.hold(
+                    self._named(derived), exact=False, above=above, joint=self._joint
+                )
                 self._keyring = self._keyring_of(you)
                 continue
             if self._keyring is not None:
                 self._keyring.keep(room_id, member=joined.agent_key)
+            if joined.pending:
+                self._asked.add(room_id)
+                return joined
             if joined.room.name not in self._rooms.values():
                 self._ids[joined.room.name] = room_id  # of two rooms of one name, it means this
             self._rooms[room_id] = joined.room.name

@@ -10,14 +10,24 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote
 
 import anyio
+from mcp.server.auth.middleware.bearer_auth import (
+    AuthenticatedUser,
+    BearerAuthBackend,
+    RequireAuthMiddleware,
+)
+from mcp.server.auth.provider import TokenVerifier
+from mcp.server.auth.routes import build_resource_metadata_url, create_protected_resource_routes
 from mcp.server.sse import SseServerTransport
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.types import INVALID_REQUEST
+from pydantic import AnyHttpUrl
 from starlette.datastructures import Headers
+from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,20 +36,39 @@ from room_mcp.rooms import member_name, skeleton
 from room_mcp.rooms.refusals import Refusal
 
 from . import sdk
-from .agents import AGENT, CUT, HUNG_UP, MAX_AGENTS
+from .agents import AGENT, CUT, HUNG_UP, KEY_ID, MAX_AGENTS
 from .server import RoomServer
 
 MCP_PATH = "/mcp"
 SSE_PATH = "/sse"
 MESSAGES_PATH = "/messages/"
 AGENT_HEADER = "room-agent"
+SERVER_KEY_PREFIX = "rks_"  # as the backend makes them
+CLAIMED_KEY = "key_id"  # the claim of a verified token that says which key it is
 ENDING_S = 0.5  # for answers to go out; then what has no end of its own is cut off
+
+
+@dataclass(frozen=True)
+class Keys:
+    """How callers show who they are.
+
+    Args:
+        verifier: Knows the keys of the server; its tokens have the key's id as the claim
+            `CLAIMED_KEY`, and the name that it stands for as their subject.
+        resource_url: Where MCP is served, for tokens that were made for it.
+        required: Whether nobody comes in without one.
+    """
+
+    verifier: TokenVerifier
+    resource_url: str
+    required: bool
 
 
 class McpOverHttp:
     """The routes of one server, for an app that guards itself by Host and Origin.
 
     Args:
+        keys: Who may come in; without it everybody, under any name.
         mcp_path: Where streamable HTTP is; empty leaves it out.
         sse_path: Where SSE is; empty leaves it out.
     """
@@ -50,8 +79,10 @@ class McpOverHttp:
         *,
         mcp_path: str = MCP_PATH,
         sse_path: str = SSE_PATH,
+        keys: Keys | None = None,
     ) -> None:
         self._server = server
+        self._keys = keys
         self._requests = _OpenRequests()
         self.routes: list[BaseRoute] = []
         # The app's own guard has looked at Host and Origin before; a second one, with a list of
@@ -67,6 +98,10 @@ class McpOverHttp:
             self._sse = SseServerTransport(MESSAGES_PATH, security)
             self._add(sse_path, self._connect_sse, methods={"GET"})
             self._add(MESSAGES_PATH, self._sse.handle_post_message)
+        if keys is not None:
+            # There is no other server that makes keys: whoever needs one asks who runs this.
+            url = AnyHttpUrl(keys.resource_url)
+            self.routes += create_protected_resource_routes(url, [url], resource_name="room-mcp")
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -80,7 +115,9 @@ class McpOverHttp:
         self._requests.end_soon()
 
     def _add(self, path: str, app: ASGIApp, methods: set[str] | None = None) -> None:
-        named = _Named(self._requests.around(app))
+        named: ASGIApp = _Named(self._requests.around(app))
+        if self._keys is not None:
+            named = _knowing_keys(named, self._keys)
         # The name may hold a slash, which arrives decoded.
         for route in (Route(path, named), Route(f"/as/{{agent:path}}{path}", named)):
             route.methods = methods  # not as an argument, which would let HEAD in with GET
@@ -95,8 +132,30 @@ class McpOverHttp:
             await sdk.run(self._server, read, write)
 
 
+def _knowing_keys(app: ASGIApp, keys: Keys) -> ASGIApp:
+    """The app behind the SDK's verification of bearer tokens.
+
+    Where no key is required, other tokens than keys of ours are passed over: they are meant for
+    somebody else.
+    """
+    url = AnyHttpUrl(keys.resource_url)
+    required = RequireAuthMiddleware(app, [], build_resource_metadata_url(url))
+
+    async def admitted(scope: Scope, receive: Receive, send: Send) -> None:
+        if isinstance(user := scope.get("user"), AuthenticatedUser):
+            scope[KEY_ID] = (user.access_token.claims or {})[CLAIMED_KEY]
+        shown = Headers(scope=scope).get("authorization", "").partition(" ")[2].strip()
+        is_needed = keys.required or shown.startswith(SERVER_KEY_PREFIX)
+        await (required if is_needed else app)(scope, receive, send)
+
+    # The tokens' audience is checked: a key was made for this server, or it is none here.
+    backend = BearerAuthBackend(keys.verifier, resource_server_url=url)
+    return AuthenticationMiddleware(admitted, backend=backend)
+
+
 class _Named:
-    """Reads the agent's name, from the path or the header, into the scope."""
+    """Reads the agent's name, from the path or the header, into the scope; by default it is the
+    one for which the server key stands, and it has to be one that the key may use."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -113,8 +172,18 @@ class _Named:
             told = "The path and the header Room-Agent name different agents. Send one of them."
             await _refused(told)(scope, receive, send)
             return
-        scope[AGENT] = names[0] if names else ""
+        user = scope.get("user")
+        own = (user.access_token.subject or "") if isinstance(user, AuthenticatedUser) else ""
+        scope[AGENT] = name = names[0] if names else own
+        if own and skeleton(name) != skeleton(own) and not _is_below(name, own):
+            told = f"Your key stands for {own!r}. Connect as {own!r} or as '{own}/…'."
+            await _refused(told, 403)(scope, receive, send)
+            return
         await self._app(scope, receive, send)
+
+
+def _is_below(name: str, own: str) -> bool:
+    return skeleton(name).startswith(f"{skeleton(own)}/")
 
 
 @lru_cache(maxsize=MAX_AGENTS)
@@ -123,10 +192,10 @@ def _name_in(said: str) -> str:
     return member_name(unquote(said))
 
 
-def _refused(told: str) -> Response:
+def _refused(told: str, status: int = 400) -> Response:
     """A JSON-RPC error, which MCP clients show to people."""
     body = {"jsonrpc": "2.0", "id": None, "error": {"code": INVALID_REQUEST, "message": told}}
-    return Response(json.dumps(body), 400, media_type="application/json")
+    return Response(json.dumps(body), status, media_type="application/json")
 
 
 class _OpenRequests:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +17,8 @@ class Keyring:
 
     def __init__(self, home: Path, url: str, agent: str) -> None:
         self._file = home / "keys" / f"{_who(url, agent)}.json" if url else None
+        if self._file is not None and not agent.isascii():
+            _take_over(home / "keys" / f"{_who_once(url, agent)}.json", self._file)
         self._rooms: dict[str, dict[str, str]] = self._read()
 
     @property
@@ -86,3 +88,17 @@ def _who(url: str, agent: str) -> str:
     from room_mcp.rooms import skeleton  # late: embedded rooms, whose host waits, need no keys
 
     return hashlib.sha256(f"{url}\n{skeleton(agent)}".encode()).hexdigest()[:32]
+
+
+def _who_once(url: str, agent: str) -> str:
+    """As `_who` was when names were compared by case and width alone."""
+    from room_mcp.rooms.names import folded
+
+    return hashlib.sha256(f"{url}\n{folded(agent)}".encode()).hexdigest()[:32]
+
+
+def _take_over(old: Path, new: Path) -> None:
+    """The keys of an agent whose name is compared by another form now; only if it has no others."""
+    if old != new and not new.exists():
+        with suppress(OSError):
+            old.rename(new)

@@ -8,12 +8,20 @@ from typing import cast
 
 from pydantic import ValidationError
 
+from room_mcp.plain import plain
 from room_mcp.settings import Settings
 
 from .agents import HUNG_UP
 
 _TRANSPORTS = ("mcp.server.sse", "mcp.server.streamable_http")
 _BY_CALLERS = (ValidationError, *HUNG_UP)  # a message that is none, or nobody there any more
+
+
+class HarmlessLines(logging.Formatter):
+    """Records that cannot act on a terminal; only their first lines begin as records do."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return plain(super().format(record)).replace("\n", "\n  ")
 
 
 class _Failures(logging.Filter):
@@ -33,7 +41,9 @@ def log_to_stderr(settings: Settings) -> None:
     log at INFO, with what peers sent in it."""
     for name in _TRANSPORTS:
         logging.getLogger(name).addFilter(_FAILURES)
-    logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(name)s: %(message)s")
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(HarmlessLines("%(name)s: %(message)s"))
+    logging.basicConfig(level=settings.log_level, handlers=[lines])
 
 
 def _is_by_callers(error: BaseException | None) -> bool:

@@ -14,6 +14,8 @@ from room_mcp import wire
 from room_mcp.failures import BackendError, BackendRefused
 from room_mcp.plain import one_line, plain
 
+from .names import compared
+
 MAX_REPLY_TOKENS = 2_250  # with the lines around it under 10,000 characters, where hosts cut
 MAX_HISTORY_TOKENS = 33_000  # one message of the largest size, 64 KiB, in any script
 SHOWN_NAMES = 8
@@ -39,7 +41,7 @@ def quoted(text: str) -> str:
 
 def same_name(one: str, other: str) -> bool:
     """Whether a room takes two spellings for one member."""
-    return one == other or one.casefold() == other.casefold()
+    return one == other or compared(one) == compared(other)
 
 
 def some(names: Sequence[str]) -> str:
@@ -289,6 +291,15 @@ def _in_our_words(error: BackendRefused, tool: str, room: str, renaming: str) ->
             next_call = call(
                 "send_message", room=room, type=error.facts.get("messageType"), body=body
             )
+        case "not_yet_admitted", _:
+            next_call = call("wait_for_messages", room=room)
+        case "name_not_yours", _:
+            advice = f"Ask your user to {renaming}; {error.advice[:1].lower()}{error.advice[1:]}"
+        case (("key_required" | "key_invalid"), _):
+            advice = (
+                "Ask your user for another key: `room-mcp connect CODE` with an invitation, or "
+                "ROOM_MCP_KEY."
+            )
         case ("role_taken", _):
             next_call = call("read_history", room=room)
         case "cursor_ahead", _:
@@ -304,6 +315,9 @@ def _in_our_words(error: BackendRefused, tool: str, room: str, renaming: str) ->
             next_call = call("send_message", room=room, **ending)
         case "room_paused", _:
             next_call = call("wait_for_messages", room=room)
+        case "rate_limited", _:
+            # The client has waited and tried again, for as long as makes sense within one call.
+            advice = "Pause for half a minute, then go on with fewer calls."
         case "room_closed", "join_room":
             next_call = call("read_history", room=room)
         case "malformed", "search_messages":

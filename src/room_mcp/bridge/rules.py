@@ -29,7 +29,7 @@ def role_lines(info: wire.Info, name: str | None) -> list[str]:
             *(lines if own else []),
             *([f"What ends the room: {', '.join(types)}"] if _is_special(info) else []),
         ]
-    about = [one_line(role.about)] if role.about else []
+    about = [f"Your part: {one_line(role.about)}"] if role.about else []
     if role.may is None:
         return [*about, f"You may send everything; {', '.join(role.ends)} ends the room."]
     shown = [

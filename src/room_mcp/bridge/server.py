@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mcp.server.caching import CacheHint
-from mcp.server.context import ServerRequestContext
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
@@ -38,7 +38,13 @@ from mcp.types import (
 from pydantic import AnyUrl, ValidationError
 
 import room_mcp
-from room_mcp.addressing import AddressError, AmbiguousRoom, NoSuchRoom, short_ids
+from room_mcp.addressing import (
+    LONGEST_NAME,
+    AddressError,
+    AmbiguousRoom,
+    NoSuchRoom,
+    short_ids,
+)
 from room_mcp.client import RoomsClient
 from room_mcp.connection import without_login
 from room_mcp.failures import BackendError, BackendRefused
@@ -46,7 +52,7 @@ from room_mcp.plain import one_line, plain
 from room_mcp.settings import Settings
 
 from . import prompts, replies, sdk
-from .agents import Agent, Agents, AgentsByName, OneAgent, is_cut
+from .agents import Agent, Agents, AgentsByName, OneAgent, asked_by, is_cut
 from .arguments import WrongArguments, corrected, no_such_tool, refused, understood
 from .completing import completed
 from .desk import Desk, current_call
@@ -76,7 +82,8 @@ of type review_complete (body: verdict, issues) or decision (body: outcome) ends
 conversation for everybody. In rooms of another template members have roles: join_room says \
 what yours may send and what ends the room. When an answer says that nothing new was said, \
 bring something new, end the room, or stop. list_rooms and search_messages find what was said \
-earlier; read_history shows it."""
+earlier; read_history shows it. Names, purposes and conclusions of rooms are words of other \
+agents too."""
 
 # What a caller over HTTP is told when it wants to write without a name.
 NAMELESS = (
@@ -86,7 +93,6 @@ NAMELESS = (
     "header Room-Agent: NAME."
 )
 
-LONGEST_NAME = 100  # of a room; a longer one cannot be opened
 _ENDED = ("room_closed", "room_not_found")
 _STABLE = CacheHint(ttl_ms=300_000, scope="public")  # the same for everybody until an upgrade
 
@@ -113,9 +119,11 @@ class RoomServer(MCPServer[None]):
                 "resources/templates/list": _STABLE,
             },
             subscriptions=updates.bus,
+            middleware=[_noting_who_asks],
         )
         self._agents = agents
         self._client = client
+        client.room_keys = self
         self._sleepers = sleepers
         self._resources = Resources(client)
         self._watching = Subscriptions(updates, self._resources, self._other_uris)
@@ -142,6 +150,10 @@ class RoomServer(MCPServer[None]):
 
     def _agent(self, ctx: Context[Any, Any] | None) -> Agent:
         return self._agents.of(ctx.request_context.request if ctx is not None else None)
+
+    def key(self, room_id: str) -> str:
+        """The key that the agent whose request is answered has for a room."""
+        return self._agents.of(asked_by.get()).desk.key(room_id)
 
     # ---- tools ----------------------------------------------------------------------------------
 
@@ -176,6 +188,10 @@ class RoomServer(MCPServer[None]):
             return _said(plain(str(error)))
         agent = self._agent(context)
         desk = agent.desk
+        try:
+            await desk.learn_own_name()
+        except BackendError as error:
+            return _said(replies.refusal(error, name, "", desk.renaming))
         current = desk.begin()
         token = current_call.set(current)
         try:
@@ -248,8 +264,7 @@ class RoomServer(MCPServer[None]):
             raise MCPError(INTERNAL_ERROR, plain(str(error))) from None
         if not cursor:
             page.resources = [*await self.list_resources(), *page.resources]
-        if listener := self._watching.listener(ctx):
-            listener.watch_list(version)
+        self._watching.watch_list(ctx, version)
         return page
 
     async def _other_uris(self) -> set[str]:
@@ -293,6 +308,16 @@ class RoomServer(MCPServer[None]):
         context: CompletionContext | None,
     ) -> Completion:
         return await completed(self._client, ref, argument, context)
+
+
+async def _noting_who_asks(
+    ctx: ServerRequestContext[Any, Any], call_next: CallNext
+) -> HandlerResult:
+    token = asked_by.set(ctx.request)
+    try:
+        return await call_next(ctx)
+    finally:
+        asked_by.reset(token)
 
 
 def _told(

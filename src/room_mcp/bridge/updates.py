@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -27,10 +27,16 @@ from room_mcp import wire
 from room_mcp.client import RoomsClient
 from room_mcp.failures import BackendError
 
+from .agents import OWN_ACCOUNT, asked_by
+
 SETTLE_S = 0.02  # many clients come at once after a restart; their rooms are polled together
+THE_LIST = ""  # in place of a URI
 RETRY_S = 1.0  # after the client of the backend has given up
 
 logger = logging.getLogger(__name__)
+
+MayHear = Callable[[], Awaitable[bool]]
+"""Whether whoever watches something may still be told of it."""
 
 
 @dataclass(slots=True)
@@ -123,6 +129,8 @@ class Updates:
 
     async def _poll(self) -> None:
         """Until cancelled; a new round begins whenever other rooms are watched than before."""
+        # Whoever watches was asked before for his right to; this asks for all of them together.
+        asked_by.set(OWN_ACCOUNT)
         while True:
             await anyio.sleep(SETTLE_S)
             ids = list(self._rooms)
@@ -181,6 +189,7 @@ class Listener:
         self._updates = updates
         self._connection = connection
         self._watched: dict[str, Callable[[], None]] = {}  # by URI, how to stop
+        self._may_hear: dict[str, MayHear] = {}  # by URI; that of the list is empty
         self._pending: dict[ServerEvent, None] = {}
         self._sending: asyncio.Task[None] | None = None
         self._stop_list: Callable[[], None] | None = None
@@ -192,20 +201,23 @@ class Listener:
         """How many URIs are watched."""
         return len(self._watched)
 
-    def watch(self, uri: str, room: wire.Room | None) -> None:
+    def watch(self, uri: str, room: wire.Room | None, may_hear: MayHear) -> None:
         """Tell of changes of a resource from now on; `room` is None for one that is no room."""
+        self._may_hear[uri] = may_hear
         if uri not in self._watched:
             self._watched[uri] = self._updates.watch({uri: room} if room else {})
 
     def unwatch(self, uri: str) -> None:
+        self._may_hear.pop(uri, None)
         if stop := self._watched.pop(uri, None):
             stop()
 
     def watches(self, uri: str) -> bool:
         return uri in self._watched
 
-    def watch_list(self, version: int) -> None:
+    def watch_list(self, version: int, may_hear: MayHear) -> None:
         """Tell of changes of the list of rooms after this version."""
+        self._may_hear[THE_LIST] = may_hear
         if self._stop_list is None:
             self._stop_list = self._updates.watch({}, list_version=version)
 
@@ -224,10 +236,22 @@ class Listener:
         while self._pending:
             event = next(iter(self._pending))
             del self._pending[event]
-            if isinstance(event, ResourceUpdated):
+            uri = event.uri if isinstance(event, ResourceUpdated) else THE_LIST
+            may_hear = self._may_hear.get(uri)
+            if may_hear is None or not await may_hear():
+                self._forget(uri)
+            elif isinstance(event, ResourceUpdated):
                 await self._connection.send_resource_updated(event.uri)
             else:
                 await self._connection.send_resource_list_changed()
+
+    def _forget(self, uri: str) -> None:
+        """Tell no more of what the client may not read any more."""
+        if uri != THE_LIST:
+            self.unwatch(uri)
+        elif self._stop_list is not None:
+            self._stop_list()
+            self._stop_list = None
 
     def _end(self) -> None:
         self._unsubscribe()

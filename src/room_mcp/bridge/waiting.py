@@ -99,6 +99,31 @@ class Waiter:
             if page is not None:
                 return self._told(known[0], page, self._of_others(known[0], page, you), you)
 
+    async def at_the_door(
+        self, ctx: Context[Any, Any], you: str, room_id: str, limit_s: float
+    ) -> bool:
+        """Wait until the owner of a room has decided; whether he has let this agent in.
+
+        Raises:
+            BackendRefused: He has not.
+        """
+        deadline = time.monotonic() + limit_s
+        signs = _Signs(ctx, self._progress_every_s, limit_s)
+        with self._sleepers.asleep():
+            while (left := deadline - time.monotonic()) > 0:
+                page = await self._desk.client.messages(
+                    room_id,
+                    reader=you,
+                    wait_s=min(left, signs.next_in_s()),
+                    pending=True,
+                    limit=1,
+                    key=self._desk.key(room_id),
+                )
+                if not page.pending:
+                    return True
+                await signs.give()
+        return False
+
     async def look(self, ctx: Context[Any, Any], row: wire.Room, limit_s: float) -> list[str]:
         """The lines of an answer to somebody without a name: what is said next in a room."""
         if row.lifecycle == "closed":

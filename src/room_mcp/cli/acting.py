@@ -7,6 +7,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from room_mcp.plain import plain_json
+
 from . import Failed, WrongUse, given, lines
 from .joining import joined_as, told
 from .reading import show_json
@@ -34,9 +36,11 @@ async def _create(client: RoomsClient, args: argparse.Namespace, settings: Setti
         purpose=args.purpose,
         sender=name,
         reuse=True,
+        access=args.access,
         **_rules(args),
         budget=given.budget_from(args),
         guard=given.guard_from(args),
+        chain=args.chain,
     )
     if room.owner_key:
         without = "the room can be ended by a message only, not by `close`."
@@ -78,13 +82,15 @@ def _opened(room: wire.RoomCreated, args: argparse.Namespace) -> Iterator[str]:
     if asked not in ("", room.template) or args.budget or args.guard:
         rules = one_line(room.template)
         yield f"Its rules stay: {rules}. See room-mcp settings {lines.word(room.name)}"
+    if args.chain:
+        yield f"Whether it has a chain stays: see room-mcp settings {lines.word(room.name)}"
 
 
 def _show_created(room: wire.RoomCreated, joined: wire.Joined | None) -> None:
     answer = room.model_dump(mode="json", by_alias=True, exclude={*OWNER_KEY})
     if joined is not None:
         answer |= {"agentName": joined.agent_name, "role": joined.role}
-    print(json.dumps(answer, ensure_ascii=False, separators=(",", ":")))
+    print(plain_json(json.dumps(answer, ensure_ascii=False, separators=(",", ":"))))
 
 
 def send(args: argparse.Namespace) -> int:

@@ -64,12 +64,22 @@ def told(info: wire.Info) -> Iterator[str]:
     from room_mcp.plain import one_line
 
     yield f"Rules: {one_line(info.template)}"
+    if info.access != "open":
+        yield f"Access: {info.access}"
+    for one in info.knocking:
+        wanted = f" as {one_line(one.role)}" if one.role else ""
+        yield (
+            f"Asks to come in{wanted}: {one_line(one.name)}, since {lines.clock(one.at)} "
+            f"(room-mcp admit {lines.word(info.name)} {lines.word(one.name)}, or decline)"
+        )
     yield f"Budget: {_budget(info.budget)}"
     if each := _allowance(info.budget.per_member):
         yield f"Budget of each member: {each}"
     yield f"Time: {_time(info.budget)}"
     if (contract := rules.contract_of(info)) is not None:
         yield f"Guard: {rules.guard(contract.guard)}"
+    if info.chain is not None:
+        yield f"Chain: {info.chain or 'begins with the next message'}"
     for role in info.roles:
         who = rules.listed(role.members) or "nobody yet"
         yield f"Role {one_line(role.name)} ({rules.places(role.min, role.max)}): {who}"
@@ -108,6 +118,7 @@ def _member(of: wire.Member) -> str:
     left = "" if standing.budget_left is None else f", {standing.budget_left} left"
     kind = " (human)" if of.type == "human" else ""
     score = f", score {standing.score:g}" if of.type != "human" else ""
+    kind += " (muted)" if of.muted else ""
     return f"Member {one_line(of.name)}{kind}: {lines.counted(of.messages)}{left}{score}"
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from .doctor import FAIL, OK, WARN, Finding
 
 if TYPE_CHECKING:
+    from room_mcp.client import RoomsClient
     from room_mcp.settings import Settings
 
 OLDEST_PYTHON = (3, 11)
@@ -139,43 +140,67 @@ def _process(pid: str) -> str:
 
 
 def backend(settings: Settings) -> Finding:
-    """The store opens, or the server answers."""
+    """The store opens, or the server answers and lets us in; and which of them it is, and why."""
     import asyncio
 
     from room_mcp.client import RoomsClient
     from room_mcp.compose import open_client
     from room_mcp.failures import BackendError
 
-    async def count() -> tuple[int, str]:
+    async def asked() -> str:
         if settings.url:
-            client = RoomsClient(settings.url, key=settings.key, retry_for_s=0)
+            client = RoomsClient(
+                settings.url, key=settings.key, certificate=settings.certificate, retry_for_s=0
+            )
         else:
             client = open_client(settings)
         async with client:
+            who = await _who(client, settings)
             found = await client.rooms(closed=False)
             more = "+" if found.next_cursor else ""
-            return len(found.rooms), more
+            return f"{len(found.rooms)}{more} open rooms{who}"
 
-    where = settings.url or settings.store
+    where, why = _where(settings)
     try:
-        rooms, more = asyncio.run(count())
+        told = asyncio.run(asked())
     except BackendError as error:
-        return Finding("backend", FAIL, error.detail, error.advice)
-    detail = f"{where} answers: {rooms}{more} open rooms"
-    if settings.key and settings.url.startswith("http://") and not _is_local(settings.url):
-        return Finding(
-            "backend",
-            WARN,
-            f"{detail}; the key travels to it unencrypted.",
-            "Use https, or a tunnel such as ssh -L.",
-        )
-    return Finding("backend", OK, detail)
+        return Finding("backend", FAIL, f"{where} ({why}): {error.detail}", error.advice)
+    return Finding("backend", OK, f"{where} ({why}) answers: {told}{_encrypted(settings)}")
 
 
-def _is_local(url: str) -> bool:
-    from urllib.parse import urlsplit
+def _where(settings: Settings) -> tuple[str, str]:
+    """Where the rooms are, and what says so."""
+    if settings.is_connected:
+        return settings.url, "by `room-mcp connect`"
+    if settings.url:
+        return settings.url, "by ROOM_MCP_URL"
+    return settings.store, "a file of this machine"
 
-    return urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
+
+async def _who(client: RoomsClient, settings: Settings) -> str:
+    """As whom the server knows us; raises BackendError when the key lets nobody in."""
+    if not (settings.url and settings.key):
+        return ""
+    from room_mcp.failures import NotOurs
+    from room_mcp.plain import one_line
+
+    try:
+        me = await client.keys.me()
+    except NotOurs:
+        return ""  # a server that has only the origin's calls
+    if me.key is None:
+        return "; it takes no notice of the key"
+    until = f", until {me.key.expires_at[:10]}" if me.key.expires_at else ""
+    return f"; the key is valid, of {one_line(me.key.name)}{until}"
+
+
+def _encrypted(settings: Settings) -> str:
+    if not settings.certificate:
+        return ""
+    from room_mcp import certificates
+
+    shown = certificates.shown(certificates.fingerprint(settings.certificate))
+    return f"; its certificate is the one that is trusted, SHA-256 {shown}"
 
 
 def launch(settings: Settings) -> Finding:

@@ -7,9 +7,11 @@ import math
 import time
 from typing import TYPE_CHECKING
 
+from room_mcp.plain import plain_json
+
 from . import TIMED_OUT, Failed, WrongUse, lines
 from .reading import show_json
-from .speaking import chosen_name, keyring, run
+from .speaking import chosen_name, keyring, run, speaker
 
 if TYPE_CHECKING:
     from room_mcp import wire
@@ -45,17 +47,30 @@ async def _wait_in_one(client: RoomsClient, args: argparse.Namespace, settings: 
     deadline = _deadline(args)
     room = await resolve(client, args.room)
     reader = _member(room, chosen_name(args, settings))
+    if not reader and room.access == "approval":
+        reader = speaker(args, settings)  # who waits to be let in is no member yet
     key = keyring(args, settings).member_key(room.id) if reader else ""
     after: int | None = args.after
     if after is None and not reader:
         after = room.last_seq
+    was_pending = False
     while True:
         left_s = _left(deadline)
         page = await client.messages(
-            room.id, after=after, limit=PAGE, wait_s=left_s, reader=reader, key=key
+            room.id,
+            after=after,
+            limit=PAGE,
+            wait_s=left_s,
+            reader=reader,
+            key=key,
+            pending=was_pending,
         )
         news = [one for one in page.messages if one.sender != reader]
-        after = page.next_cursor
+        after = None if page.pending else page.next_cursor
+        if was_pending and not page.pending:
+            print(f"The owner of {lines.quoted(room.name)} has let you in.")
+            return 0
+        was_pending = page.pending
         if news or (not page.has_more and (page.closed or left_s <= 0)):
             break
     if args.json:
@@ -212,7 +227,7 @@ def _show(message: wire.Message, args: argparse.Namespace, room: str = "") -> No
     if args.mentions and message.sender_type != "system" and not _is_for(message, args.mentions):
         return
     if args.format == "json":
-        text = message.model_dump_json(by_alias=True)
+        text = plain_json(message.model_dump_json(by_alias=True))
     else:
         text = lines.message(message, room=room)
     print(text, flush=True)

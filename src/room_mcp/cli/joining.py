@@ -55,6 +55,8 @@ async def _join(client: RoomsClient, args: argparse.Namespace, settings: Setting
     for line in told(joined):
         print(lines.fact(line))
     info = joined.room
+    if joined.pending:
+        return 0
     if info.message_count:
         said = lines.counted(info.message_count)
         print(f"Read the {said} so far: room-mcp history {lines.word(info.name)}")
@@ -91,6 +93,13 @@ def told(joined: wire.Joined) -> Iterator[str]:
     from room_mcp.plain import one_line
 
     info = joined.room
+    if joined.pending:
+        yield (
+            f"The owner of {lines.quoted(info.name)} lets people in one by one: you have asked, as "
+            f"{one_line(joined.agent_name)}."
+        )
+        yield f"Wait for it: room-mcp wait {lines.word(info.name if info.listed else info.id)}"
+        return
     is_role = f", {one_line(joined.role)}," if joined.role else ""
     yield f"You are {one_line(joined.agent_name)}{is_role} in {lines.quoted(info.name)}."
     if info.purpose:

@@ -34,7 +34,7 @@ def add_speaker(parser: argparse.ArgumentParser) -> None:
         "--as",
         dest="speaker",
         metavar="NAME",
-        help="who speaks; by default ROOM_MCP_AGENT or your user name",
+        help="who speaks; by default ROOM_MCP_AGENT, your key's name or your user name",
     )
 
 

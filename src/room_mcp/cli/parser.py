@@ -11,16 +11,22 @@ import room_mcp
 from . import (
     acting,
     adjusting,
+    admitting,
+    auditing,
+    connecting,
     doctor,
     following,
     install,
     joining,
+    keys,
     reading,
     replaying,
     serving,
     templates,
     verdict,
+    verifying,
 )
+from .door import DEFAULT_HOST, DEFAULT_PORT
 from .options import (
     Commands,
     add_human,
@@ -35,7 +41,6 @@ from .options import (
     seconds,
     seq,
 )
-from .serving import DEFAULT_HOST, DEFAULT_PORT
 
 DEMOS = ("review", "politeness")
 SERVER_OPTIONS = ("own_name", "max_wait", "transport", "path", "mcp_host", "mcp_port")
@@ -111,12 +116,19 @@ def build() -> argparse.ArgumentParser:
         adjusting.add_parser,
         _add_close,
         _add_reopen,
+        admitting.add_parser,
         _add_delete,
         _add_search,
         _add_export,
+        verifying.add_parser,
+        auditing.add_parser,
         templates.add_parser,
         replaying.add_parser,
-        _add_serve,
+        serving.add_parser,
+        keys.add_parser,
+        connecting.add_invite,
+        connecting.add_connect,
+        connecting.add_disconnect,
         install.add_parser,
         _add_demo,
         _add_doctor,
@@ -246,6 +258,15 @@ def _add_create(commands: Commands[argparse.ArgumentParser]) -> None:
         help="the rules to start from: a name that `room-mcp templates` lists, or a file",
     )
     parser.add_argument("--role", metavar="ROLE", help="become a member with this role")
+    parser.add_argument(
+        "--access",
+        choices=("open", "keyed", "approval"),
+        default="open",
+        help="keyed: only members read and post; approval: and you admit them (%(default)s)",
+    )
+    parser.add_argument(
+        "--chain", action="store_true", help="link its messages by hashes, for `room-mcp verify`"
+    )
     add_limits(parser)
     add_speaker(parser)
     add_json(parser)
@@ -303,26 +324,6 @@ def _add_delete(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 # ---- the rest -----------------------------------------------------------------------------------
-
-
-def _add_serve(commands: Commands[argparse.ArgumentParser]) -> None:
-    parser = command(
-        commands,
-        "serve",
-        "serve the rooms of this machine over HTTP",
-        serving.serve,
-        "The first line on stdout is the server's address.",
-    )
-    parser.add_argument(
-        "--host", default=DEFAULT_HOST, help=f"this machine only (default {DEFAULT_HOST})"
-    )
-    parser.add_argument(
-        "--port",
-        type=port,
-        default=DEFAULT_PORT,
-        help=f"0 picks a free one (default {DEFAULT_PORT})",
-    )
-    parser.add_argument("--store", metavar="PATH", help="the file of the rooms")
 
 
 def _add_demo(commands: Commands[argparse.ArgumentParser]) -> None:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 def show_json(answer: BaseModel, *, hidden: frozenset[str] = frozenset()) -> None:
     """The answer as the backend spells it, on one line; `hidden` are fields that stay secret."""
-    print(answer.model_dump_json(by_alias=True, exclude=set(hidden)))
+    from room_mcp.plain import plain_json
+
+    print(plain_json(answer.model_dump_json(by_alias=True, exclude=set(hidden))))
 
 
 def list_rooms(args: argparse.Namespace) -> int:

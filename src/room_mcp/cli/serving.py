@@ -15,12 +15,12 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 import room_mcp
+from room_mcp.serving import Listening, is_loopback
 
-from . import Failed, WrongUse
+from . import Failed, WrongUse, door
+from .door import DEFAULT_HOST, DEFAULT_PORT
+from .options import Commands, command
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-DEFAULT_HOST = "127.0.0.1"
-DEFAULT_PORT = 8750
 OPEN_FILES = 10_240  # what every system grants that grants more than 1,024
 STDIO = "stdio"
 TRANSPORTS = (STDIO, "streamable-http", "http", "sse")
@@ -87,23 +87,54 @@ def _http(args: argparse.Namespace, transport: str) -> int:
     return _run(serve_mcp(settings, kind, host, port, path=path, max_wait_s=args.max_wait))
 
 
+def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
+    parser = command(
+        commands,
+        "serve",
+        "serve the rooms of this machine over HTTP",
+        serve,
+        "The first line on stdout is the server's address.",
+    )
+    door.add_options(parser)
+
+
 def serve(args: argparse.Namespace) -> int:
     """Serve the REST backend and MCP on one port until SIGTERM or Ctrl-C."""
     from room_mcp.settings import URL, Settings
 
     settings = Settings.from_env()
+    if settings.is_connected:
+        raise WrongUse(
+            f"This machine is connected to {settings.url}, where its rooms are. `room-mcp "
+            "disconnect` lets it serve its own."
+        )
     if settings.url:
         raise WrongUse(
             f"{URL.name} is set: it says that the rooms are on another server. Unset it to serve "
             "the rooms of this machine."
         )
-    _must_be_loopback(args.host, args.port)
+    lets_in = door.door_of(args)
+    listening = door.listening_of(args, settings)
     _must_be_free(args.host, args.port)
+    _say(listening)
     from room_mcp.compose import serve
 
     if args.store:
         settings = replace(settings, store=args.store)
-    return _run(serve(settings, args.host, args.port))
+    return _run(serve(settings, listening, lets_in))
+
+
+def _say(listening: Listening) -> None:
+    """What a person has to know beside the address, which alone goes to stdout."""
+    if listening.pin:
+        from room_mcp import certificates
+
+        shown = certificates.shown(certificates.fingerprint(listening.pin))
+        print(f"room-mcp: certificate SHA-256 {shown}", file=sys.stderr)
+    if listening.public_url:
+        print(f"room-mcp: others reach it at {listening.public_url}", file=sys.stderr)
+    elif listening.is_on_all_addresses:
+        print("room-mcp: it listens on every address of this machine", file=sys.stderr)
 
 
 def _run(serving: Coroutine[Any, Any, None]) -> int:
@@ -131,11 +162,11 @@ def _allow_many_connections() -> None:
 
 
 def _must_be_loopback(host: str, port: int) -> None:
-    if host not in LOOPBACK:
+    if not is_loopback(host):
         raise WrongUse(
-            f"--host {host} would let others in, and this version has no server keys yet: it "
-            "serves this machine only. Another machine reaches it through a tunnel, such as "
-            f"ssh -L {port}:127.0.0.1:{port} HOST"
+            f"--host {host} would let others in, and MCP alone knows no keys: it serves this "
+            "machine only. `room-mcp serve --require-key` has MCP too, for others as well; or a "
+            f"tunnel leads here: ssh -L {port}:127.0.0.1:{port} HOST"
         )
 
 

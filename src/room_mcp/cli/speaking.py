@@ -6,6 +6,7 @@ import getpass
 import re
 import sys
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from . import WrongUse
@@ -39,13 +40,35 @@ def run(command: Command, args: argparse.Namespace, *, patient: bool = False) ->
 
     async def work() -> int:
         if settings.url and not patient:
-            client = RoomsClient(settings.url, key=settings.key, retry_for_s=RETRY_FOR_S)
+            client = RoomsClient(
+                settings.url,
+                key=settings.key,
+                certificate=settings.certificate,
+                retry_for_s=RETRY_FOR_S,
+            )
         else:
             client = open_client(settings)
         async with client:
-            return await command(client, args, settings)
+            known = await _known(client, args, settings)
+            if settings.url:
+                client.room_keys = _KeysOf(args, known)
+            return await command(client, args, known)
 
     return asyncio.run(work())
+
+
+async def _known(client: RoomsClient, args: argparse.Namespace, settings: Settings) -> Settings:
+    """The settings, with whom our key stands for where somebody speaks who has not said as whom."""
+    from room_mcp.failures import BackendRefused, NotOurs
+
+    speaks = "speaker" in args and not chosen_name(args, settings)
+    if not (speaks and client.has_key) or settings.principal:
+        return settings
+    try:
+        key = (await client.keys.me()).key
+    except (NotOurs, BackendRefused):  # the origin knows no keys; what is wrong is told anyway
+        return settings
+    return settings if key is None else replace(settings, principal=key.name)
 
 
 def chosen_name(args: argparse.Namespace, settings: Settings) -> str:
@@ -61,8 +84,8 @@ def chosen_name(args: argparse.Namespace, settings: Settings) -> str:
 
 
 def speaker(args: argparse.Namespace, settings: Settings) -> str:
-    """The name to speak under; by default the one that the system has for its user."""
-    return chosen_name(args, settings) or user_name()
+    """The name to speak under; by default whom the key stands for, or the system's user."""
+    return chosen_name(args, settings) or settings.principal or user_name()
 
 
 def user_name() -> str:
@@ -89,6 +112,21 @@ def keyring(args: argparse.Namespace, settings: Settings) -> Keyring:
     from room_mcp.bridge.keyring import Keyring
 
     return Keyring(settings.home, settings.url, speaker(args, settings))
+
+
+class _KeysOf:
+    """The speaker's keys, read when a command first asks for one."""
+
+    def __init__(self, args: argparse.Namespace, settings: Settings) -> None:
+        self._args = args
+        self._settings = settings
+        self._keyring: Keyring | None = None
+
+    def key(self, room_id: str) -> str:
+        """The member's key, else the owner's, which shows what only the owner sees."""
+        if self._keyring is None:
+            self._keyring = keyring(self._args, self._settings)
+        return self._keyring.member_key(room_id) or self._keyring.owner_key(room_id)
 
 
 def keep(

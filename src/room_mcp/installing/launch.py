@@ -7,20 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from room_mcp.settings import AGENT, HOME, KEY, STORE, URL
+from room_mcp.settings import AGENT, CERTIFICATE, HOME, KEY, STORE, URL
 
 from .machine import Machine
 
 SCRIPT = "room-mcp"
 
 # Hosts start servers with a bare environment, so what is set now has to stand in their files.
-PASSED_ON = (HOME, STORE, URL, KEY, AGENT)
-PATHS = (HOME.name, STORE.name)
+PASSED_ON = (HOME, STORE, URL, KEY, CERTIFICATE, AGENT)
+PATHS = (HOME.name, STORE.name, CERTIFICATE.name)
 OURS = "ROOM_MCP_"
 
 ENV_KEYS = ("env", "environment", "envs")  # one for each way in which hosts spell it
 
-_PASSWORD_IN_URL = re.compile(r"://[^/@]*:[^/@]+@")
+_PASSWORD_IN_URL = re.compile(r"://[^/@:]*:[^/@]+@")
 _OUR_NAME = re.compile(r"(?:^|/)room[-_]mcp(?:[^\w/-][^/]*)?$")  # room-mcp, room-mcp@1.2, room_mcp
 
 
