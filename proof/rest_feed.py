@@ -92,7 +92,7 @@ class Feed:
         """A room in the state that the call needs, where few rooms are."""
         rooms = list(self.rooms.values())
         if path.endswith(("/admit", "/decline")):
-            rooms = [room for room in rooms if room.knocking]
+            rooms = [room for room in rooms if room.knocking and not room.is_closed]
         elif path.endswith("/reopen"):
             rooms = [room for room in rooms if room.is_closed]
         else:
@@ -191,6 +191,8 @@ class Feed:
         except ValueError:
             return
         self.learn(id, answer)
+        if case.path.endswith(("/admit", "/decline")) and response.status_code == 200:
+            self.rooms[id].knocking.discard(case.body["name"])
         if case.path == "/agent/keys" and case.method == "POST":
             self.key_ids.append(answer["id"])
         if case.path.endswith("/leave") and id in self.rooms:
@@ -198,7 +200,9 @@ class Feed:
 
     def learn(self, id: str, answer: dict[str, Any]) -> None:
         """Take down what an answer tells about a room; `id` is the one that was asked for."""
-        if "code" in answer:
+        if answer.get("code") == "room_closed" and id in self.rooms:
+            self.rooms[id].is_closed = True
+        elif str(answer.get("code", "")).startswith("rkc_"):
             self.codes.append(answer["code"])
         elif "ownerKey" in answer:
             self._learn_room(answer)

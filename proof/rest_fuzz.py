@@ -140,6 +140,7 @@ _NAMED = (_WRITE + r"(join|leave|heartbeat|messages|close|pause|resume|reopen)",
 _POSTS = (_WRITE + "messages",)
 _CREATES = (rf"POST {_ROOMS}",)
 _KEYS = ("POST /agent/(keys|invitations)",)
+DOORS_WITH_SOMEBODY = 8  # rooms; each knock can be decided once
 _DECIDES = (_WRITE + "(admit|decline|mute|remove)",)
 RULES = (
     Rule(
@@ -334,9 +335,9 @@ def fuzz(
 
 
 def furnish(http: httpx2.Client, feed: Feed) -> None:
-    """Rooms with members to begin with, one of them with somebody at the door."""
+    """Rooms with members to begin with, and some with somebody at the door."""
     rooms = [{"template": template} for template in TEMPLATES]
-    for fields in (*rooms, {"access": "approval"}):
+    for fields in (*rooms, *[{"access": "approval"}] * DOORS_WITH_SOMEBODY):
         made = http.post("/agent/rooms", json={"name": "furnished", **fields}).json()
         feed.learn("", made)
         for name in feed.names[:2]:

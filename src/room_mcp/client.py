@@ -63,6 +63,7 @@ class RoomsClient:
         self._first_poll_s = first_poll_s
         self._origin: OriginRooms | None = None
         self.room_keys: RoomKeys | None = None
+        self.sees_unlisted = False  # whether directories show a person all that is in his store
         self._connection = Connection(
             self.url,
             key=key,
@@ -170,6 +171,7 @@ class RoomsClient:
             "ids": ",".join(ids),
             "read": _pairs(read or {}),
             "closed": "1" if closed else "0",
+            "unlisted": "1" if self.sees_unlisted else "",
             "before": before,
             "limit": str(limit),
         }

@@ -389,7 +389,12 @@ CASES = [
         True,
     ),
     Case(
-        "a room like a book", nothing, "read_history", {"room": "x" * 70_000}, ("No room is called 'xxx",), True
+        "a room like a book",
+        nothing,
+        "read_history",
+        {"room": "x" * 70_000},
+        ("No room is called 'xxx",),
+        True,
     ),
     Case("a name that is too long", nothing, "create_room", {"name": LONG}, ("1 to 100",), True),
     Case("a name with NUL", nothing, "create_room", {"name": "a\x00"}, ("name holds NUL",), True),

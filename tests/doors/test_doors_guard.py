@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -88,6 +89,95 @@ async def test_this_machine_may_be_called_by_each_of_its_names(
 
     assert "room" in said(answer)
     assert endpoint.startswith("/messages/")
+
+
+ALL_ADDRESSES = ("--host", "0.0.0.0", "--require-key", "--tls-self-signed")
+PUBLIC = ("--require-key", "--public-url", "https://rooms.example")
+
+
+async def status(server: Server, visitors: Visitors, **headers: str) -> int:
+    """How a call that anybody may make is answered, by 127.0.0.1."""
+    port = urlsplit(server.origin).port
+    named = {
+        name.replace("_", "-"): one.replace("PORT", str(port)) for name, one in headers.items()
+    }
+    url = f"{urlsplit(server.origin).scheme}://127.0.0.1:{port}/healthz"
+    return (await (await visitors.http(server)).get(url, headers=named)).status_code
+
+
+async def test_a_server_of_all_addresses_answers_to_the_one_that_was_called_and_to_no_other_name(
+    start_server: Start, visitors: Visitors
+):
+    server = start_server("serve", "--port", "0", *ALL_ADDRESSES, "--allow-host", "rooms.example")
+
+    ours = [
+        await status(server, visitors, Host=host)
+        for host in ("127.0.0.1:PORT", "rooms.example", "Rooms.Example:1", socket.gethostname())
+    ]
+    others = [
+        await status(server, visitors, Host=host)
+        for host in ("evil.example", "203.0.113.9", "127.0.0.2", "0.0.0.0", "rooms.example.evil")
+    ]
+    http = await visitors.http(server)
+    other_way = await http.get(f"https://127.0.0.2:{urlsplit(server.origin).port}/healthz")
+
+    assert ours == [200] * 4
+    assert others == [403] * 5
+    assert other_way.status_code == 200
+
+
+async def test_a_page_has_to_be_of_the_host_scheme_and_port_that_were_called(
+    start_server: Start, visitors: Visitors
+):
+    server = start_server("serve", "--port", "0", *ALL_ADDRESSES)
+
+    own = [
+        await status(server, visitors, Origin=one)
+        for one in ("https://127.0.0.1:PORT", "https://localhost:PORT")
+    ]
+    others = [
+        await status(server, visitors, Origin=one)
+        for one in ("http://127.0.0.1:PORT", "https://127.0.0.1:1", "https://127.0.0.1", "null")
+    ]
+
+    assert own == [200] * 2
+    assert others == [403] * 4
+
+
+async def test_behind_a_proxy_the_public_name_and_its_pages_are_own(
+    start_server: Start, visitors: Visitors
+):
+    server = start_server("serve", "--port", "0", *PUBLIC)
+
+    own = [
+        await status(server, visitors, Host="rooms.example", Origin="https://rooms.example"),
+        await status(server, visitors, Origin="https://rooms.example"),
+    ]
+    others = [
+        await status(server, visitors, Host="rooms.example", Origin="https://evil.example"),
+        await status(server, visitors, Host="rooms.example", Origin="http://rooms.example:81"),
+        await status(server, visitors, Host="evil.example"),
+    ]
+
+    assert own == [200] * 2
+    assert others == [403] * 3
+
+
+@pytest.mark.parametrize(
+    ("words", "believed"),
+    [((), False), (PUBLIC, True), ((*PUBLIC, "--proxy-ip", "192.0.2.9"), False)],
+    ids=["open", "proxy here", "proxy elsewhere"],
+)
+async def test_only_the_proxy_is_believed_what_it_says_of_its_caller(
+    start_server: Start, visitors: Visitors, words: tuple[str, ...], believed: bool
+):
+    server = start_server("serve", "--port", "0", *words)
+
+    answered = await status(
+        server, visitors, Origin="https://127.0.0.1:PORT", X_Forwarded_Proto="https"
+    )
+
+    assert (answered == 200) == believed
 
 
 async def test_a_server_on_ipv6_is_reached_by_the_address_that_it_prints(

@@ -188,6 +188,13 @@ def test_a_muted_member_reads_and_does_not_speak_until_he_may_again():
     assert say(again, "bob").room.last_seq == 1
 
 
+def test_another_name_of_a_muted_key_is_muted_too():
+    here = join(room(), "bob", BOB).mute("bob", silent=True, proof=OWNER, stamp=STAMP).room
+
+    with pytest.raises(Muted):
+        say(join(here, "bob/two", BOB), "bob/two", BOB)
+
+
 def test_a_removed_member_is_out_and_stays_out():
     here = join(room(), "bob", BOB).remove("bob", proof=OWNER, stamp=STAMP).room
 

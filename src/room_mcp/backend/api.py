@@ -103,7 +103,9 @@ async def create_room(request: Request) -> Response:
     return answered(room, 201 if room.created else 200)
 
 
-DIRECTORY_QUERY = ("query", "member", "mine", "ids", "closed", "before", "limit", "read")
+DIRECTORY_QUERY = (
+    *("query", "member", "mine", "ids", "closed", "before", "limit", "read", "unlisted"),
+)
 
 
 async def list_rooms(request: Request) -> Response:
@@ -118,6 +120,7 @@ async def list_rooms(request: Request) -> Response:
         before=query.time("before"),
         limit=query.limit(100),
         read=query.cursors("read"),
+        unlisted=query.flag("unlisted", False),
     )
     return answered(directory)
 

@@ -23,7 +23,7 @@ def draft_of(post: wire.Post, proof: Proof, *, default_sender: str | None, max_b
         TooLarge: The content has more than `max_bytes` bytes.
     """
     draft = Draft(
-        sender=member_name(named(post.sender, default_sender)),
+        sender=named(post.sender, default_sender),
         content=post.content,
         type=_type_of(post.type, post.content),
         to=_addressees(post.to),
@@ -41,12 +41,14 @@ def named(*candidates: str | None) -> str:
     """The first name that was given.
 
     Raises:
-        Malformed: None was.
+        Malformed: None was, or one of them is none.
     """
-    for name in candidates:
-        if name is not None:
-            return name
-    raise Malformed("The sender is missing.", advice='Send your name, as in {"sender":"claude"}.')
+    names = [member_name(name) for name in candidates if name is not None]
+    if not names:
+        raise Malformed(
+            "The sender is missing.", advice='Send your name, as in {"sender":"claude"}.'
+        )
+    return names[0]
 
 
 def idempotency_key(

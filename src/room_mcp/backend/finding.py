@@ -37,11 +37,13 @@ class Finder:
         before: datetime | None = None,
         limit: int = DIRECTORY_ROOMS,
         read: Mapping[str, int] | None = None,
+        unlisted: bool = False,
     ) -> wire.Directory:
         """Rooms, the most recently changed first.
 
         With `ids`, just these rooms, listed or not; with `member`, how far that name has got in
-        each; with `mine`, only the rooms that it is in, for a trusted caller the unlisted too.
+        each; with `mine`, only the rooms that it is in. Unlisted rooms are shown to their owner and
+        members, to admins, and, if he asks for them, to whoever has the store open.
         """
         number = await self._store.directory_version()
         if ids:
@@ -51,8 +53,7 @@ class Finder:
                 query=query,
                 member=member if mine else None,
                 include_closed=closed,
-                # Who asks for a name, and has the store open, means what is in it.
-                listed_only=not (proof.admin or (proof.trusted and query)),
+                listed_only=not (proof.admin or (proof.trusted and unlisted)),
                 principal=proof.principal,
                 before=before,
                 limit=limit,

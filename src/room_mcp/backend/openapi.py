@@ -54,6 +54,7 @@ QUERY_MEANINGS: Mapping[str, tuple[dict[str, Any], str]] = {
     "mine": ({"type": "boolean"}, "Only rooms that the name given as member is in."),
     "ids": (_IDS, f"Just these rooms: at most {wire.MAX_UPDATE_ROOMS} ids, with commas between."),
     "read": (_PAIRS, "id:seq pairs that the name given as member has read besides."),
+    "unlisted": ({"type": "boolean"}, "Unlisted rooms too, for whoever has the store open."),
     "closed": ({"type": "boolean"}, "Whether closed rooms are shown; true."),
     "rooms": (_PAIRS, "id:after pairs, separated by commas."),
     "directory": (_SEQ, "Also answer when the directory's number is above this one."),

@@ -211,7 +211,7 @@ class RoomService:
         return wire.Room.model_validate(answers.room_fields(room, self.store.epoch, updated_at))
 
     async def close(self, room_id: str, request: wire.Close, proof: Proof) -> wire.Info:
-        by = member_name(named(request.sender, OWNER))
+        by = named(request.sender, OWNER)
         kind = sender_type(request.sender_type, proof)
         conclusion = request.conclusion.strip()
         stamp = self._stamp()
@@ -226,7 +226,7 @@ class RoomService:
         self, room_id: str, request: wire.Hold, proof: Proof, *, pause: bool
     ) -> wire.Info:
         """Pause or resume."""
-        by = member_name(named(request.sender, OWNER))
+        by = named(request.sender, OWNER)
         stamp = self._stamp()
 
         def decide(room: Room, _: Past) -> Step:
@@ -238,7 +238,7 @@ class RoomService:
         return await self.info(room_id, proof)
 
     async def reopen(self, room_id: str, request: wire.Reopen, proof: Proof) -> wire.Info:
-        by = member_name(named(request.sender, OWNER))
+        by = named(request.sender, OWNER)
         kind = sender_type(request.sender_type, proof)
         stamp = self._stamp()
 
@@ -367,7 +367,7 @@ class RoomService:
         anybody whose server key the name is bound to. Where the owner admits people, the answer
         is `pending`: it has the key, and nothing of the room.
         """
-        name = member_name(named(request.agent_name, request.sender))
+        name = named(request.agent_name, request.sender)
         kind = sender_type(request.sender_type, proof)
         needs_key = not proof.principal and (request.protect or not proof.trusted)
         key = new_key() if needs_key else None
@@ -420,7 +420,7 @@ class RoomService:
         )
 
     async def leave(self, room_id: str, request: wire.Leave, proof: Proof) -> wire.Left:
-        name = member_name(named(request.sender, request.agent_name))
+        name = named(request.sender, request.agent_name)
         stamp = self._stamp()
 
         def decide(room: Room, _: Past) -> Step:

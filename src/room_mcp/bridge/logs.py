@@ -14,6 +14,7 @@ from room_mcp.settings import Settings
 from .agents import HUNG_UP
 
 _TRANSPORTS = ("mcp.server.sse", "mcp.server.streamable_http")
+_REPEATING = ("sse_starlette", "mcp")  # at DEBUG they log requests and answers as they are
 _BY_CALLERS = (ValidationError, *HUNG_UP)  # a message that is none, or nobody there any more
 
 
@@ -44,6 +45,8 @@ def log_to_stderr(settings: Settings) -> None:
     lines = logging.StreamHandler(sys.stderr)
     lines.setFormatter(HarmlessLines("%(name)s: %(message)s"))
     logging.basicConfig(level=settings.log_level, handlers=[lines])
+    for name in _REPEATING:
+        logging.getLogger(name).setLevel(max(logging.root.level, logging.INFO))
 
 
 def _is_by_callers(error: BaseException | None) -> bool:

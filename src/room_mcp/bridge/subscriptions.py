@@ -141,7 +141,7 @@ class Subscriptions:
         wanted = params.notifications
         rooms = await self._watchable(wanted.resource_subscriptions or ())
         version = await self._resources.version() if wanted.resources_list_changed else None
-        rights = {uri: self._may_hear(uri) for uri in rooms}
+        rights = {uri: self._may_hear(uri) for uri, room in rooms.items() if _may_change(room)}
         if version is not None:
             rights[THE_LIST] = self._may_hear(THE_LIST)
         if len(self._streams) >= MAX_LISTENERS:
@@ -189,7 +189,9 @@ class Subscriptions:
                     INVALID_PARAMS,
                     f"At most {MAX_WATCHED} resources can be watched. Unsubscribe one.",
                 )
-            listener.watch(params.uri, room, self._may_hear(params.uri))
+            bound = room is not None and _may_change(room)
+            may_hear = self._may_hear(params.uri) if bound else _always
+            listener.watch(params.uri, room, may_hear)
         return EmptyResult()
 
     async def unsubscribe(
@@ -217,3 +219,13 @@ class Subscriptions:
             listener = self._listeners[id(connection)] = Listener(self._updates, connection)
             connection.exit_stack.callback(self._listeners.pop, id(connection))
         return listener
+
+
+def _may_change(room: wire.Room) -> bool:
+    """Whether a caller who may read a room now may lose that right while it exists. To ask again
+    for each event would be a call of the backend for each of a thousand listeners."""
+    return room.access != "open" or shows_key(asked_by.get())
+
+
+async def _always() -> bool:
+    return True

@@ -46,31 +46,20 @@ async def _wait_in_one(client: RoomsClient, args: argparse.Namespace, settings: 
 
     deadline = _deadline(args)
     room = await resolve(client, args.room)
+    if not room.epoch:  # shown from outside: who waits to be let in is no member yet
+        return await _wait_at_the_door(client, room, deadline, args, settings)
     reader = _member(room, chosen_name(args, settings))
-    if not reader and room.access == "approval":
-        reader = speaker(args, settings)  # who waits to be let in is no member yet
     key = keyring(args, settings).member_key(room.id) if reader else ""
     after: int | None = args.after
     if after is None and not reader:
         after = room.last_seq
-    was_pending = False
     while True:
         left_s = _left(deadline)
         page = await client.messages(
-            room.id,
-            after=after,
-            limit=PAGE,
-            wait_s=left_s,
-            reader=reader,
-            key=key,
-            pending=was_pending,
+            room.id, after=after, limit=PAGE, wait_s=left_s, reader=reader, key=key
         )
         news = [one for one in page.messages if one.sender != reader]
-        after = None if page.pending else page.next_cursor
-        if was_pending and not page.pending:
-            print(f"The owner of {lines.quoted(room.name)} has let you in.")
-            return 0
-        was_pending = page.pending
+        after = page.next_cursor
         if news or (not page.has_more and (page.closed or left_s <= 0)):
             break
     if args.json:
@@ -80,6 +69,30 @@ async def _wait_in_one(client: RoomsClient, args: argparse.Namespace, settings: 
     if page.closed and not news:
         raise Failed(f"{lines.quoted(room.name)} is closed; nothing more will come.")
     return 0 if news else TIMED_OUT
+
+
+async def _wait_at_the_door(
+    client: RoomsClient,
+    room: wire.Room,
+    deadline: float,
+    args: argparse.Namespace,
+    settings: Settings,
+) -> int:
+    """Wait until the owner has decided; raises BackendRefused when he has sent the caller away."""
+    name = speaker(args, settings)
+    key = keyring(args, settings).member_key(room.id)
+    page = await client.messages(room.id, limit=1, reader=name, pending=True, key=key)
+    if page.pending and not args.json:
+        print(f"The owner of {lines.quoted(room.name)} has not let you in yet.", flush=True)
+    while page.pending and (left_s := _left(deadline)) > 0:
+        page = await client.messages(
+            room.id, limit=1, wait_s=left_s, reader=name, pending=True, key=key
+        )
+    if args.json:
+        show_json(page)
+    elif not page.pending:
+        print(f"The owner of {lines.quoted(room.name)} has let you in.")
+    return TIMED_OUT if page.pending else 0
 
 
 def _show_news(room: wire.Room, page: wire.Page, news: list[wire.Message]) -> None:

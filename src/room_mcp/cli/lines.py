@@ -127,6 +127,8 @@ def room(of: wire.Room, short_id: str, now: datetime | None = None) -> str:
     """One line of the directory."""
     parts = [f"{short_id}  {quoted(of.name)}", lifecycle(of), counted(of.message_count)]
     parts.append(f"{age(of.updated_at, now)} ago" if of.updated_at else "")
+    if not of.listed:
+        parts.append("unlisted")
     if of.knocks:
         parts.append(f"{of.knocks} waiting to be admitted")
     if of.members:

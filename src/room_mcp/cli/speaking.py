@@ -50,6 +50,7 @@ def run(command: Command, args: argparse.Namespace, *, patient: bool = False) ->
             client = open_client(settings)
         async with client:
             known = await _known(client, args, settings)
+            client.sees_unlisted = not settings.url
             if settings.url:
                 client.room_keys = _KeysOf(args, known)
             return await command(client, args, known)

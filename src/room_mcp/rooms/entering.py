@@ -72,6 +72,15 @@ def _new_member(room: RoomState, wish: Wish, proof: Proof, at: datetime) -> Memb
         key_hash=key_hash,
         protected=(protect and key_hash is not None) or proof.principal != "",
         principal=proof.principal,
+        muted=_is_muted(room, proof.principal),
+    )
+
+
+def _is_muted(room: RoomState, principal: str) -> bool:
+    """Whether a new name of a server key has to be silent, because another one of it is: else
+    nobody who has a key could be muted."""
+    return principal != "" and any(
+        one.muted for one in room.members.values() if one.principal == principal
     )
 
 
@@ -167,6 +176,7 @@ def admitted(room: R, name: str, stamp: Stamp) -> R:
         key_hash=knock.key_hash,
         protected=True,
         principal=knock.principal,
+        muted=_is_muted(room, knock.principal),
     )
     after = _with_role(room, member, None, knock.role, knock.kind)
     admission = room.admission.without_knock(name).letting_back(name)

@@ -231,7 +231,7 @@ class RoomState:
     def _keeps_owner_apart(self, proof: Proof) -> bool:
         """Whether this caller may not be called owner. On a server without keys the owner's calls
         of the origin come without any proof, until he uses his key."""
-        knows_callers = proof.principal != "" or proof.stranger
+        knows_callers = proof.principal != "" or proof.stranger or self.admission.owner != ""
         return not self.is_owned_by(proof) and (knows_callers or self.admission.access != "open")
 
     def must_be_owned_by(self, proof: Proof) -> None:
