@@ -184,6 +184,11 @@ RULES = (
         (*_POSTS, _WRITE + "messages/batch"),
     ),
     Rule(
+        r"^expiresAt and expiresInS exclude each other\.$",
+        "Each of them may stand alone, which a schema would need two bodies for.",
+        ("POST /agent/keys",),
+    ),
+    Rule(
         r"^The key would end before it begins",
         "A time to come is one by the server's clock.",
         ("POST /agent/keys",),

@@ -22,6 +22,7 @@ from .errors import HttpProblem
 from .finding import Finder
 from .following import Follower
 from .gate import Gate
+from .keeping import Keeper
 from .limiting import Limiter
 from .limits import MAX_BATCH_BODY_BYTES, body_as
 from .queries import Query, known_id, seq_in
@@ -37,6 +38,7 @@ class Services:
     """What the handlers work with; one per app, at `app.state.services`."""
 
     rooms: RoomService
+    keeper: Keeper
     finder: Finder
     follower: Follower
     gate: Gate
@@ -133,54 +135,6 @@ async def info(request: Request) -> Response:
     return answered(await services(request).rooms.info(room_id(request), owner_proof_of(request)))
 
 
-async def close_room(request: Request) -> Response:
-    body = await body_as(request, wire.Close)
-    proof = owner_proof_of(request, body.owner_key)
-    return answered(await services(request).rooms.close(room_id(request), body, proof))
-
-
-async def hold_room(request: Request, *, pause: bool) -> Response:
-    body = await body_as(request, wire.Hold)
-    proof = owner_proof_of(request, body.owner_key)
-    rooms = services(request).rooms
-    return answered(await rooms.hold(room_id(request), body, proof, pause=pause))
-
-
-async def reopen_room(request: Request) -> Response:
-    body = await body_as(request, wire.Reopen)
-    return answered(await services(request).rooms.reopen(room_id(request), body, proof_of(request)))
-
-
-async def adjust_room(request: Request) -> Response:
-    body = await body_as(request, wire.Adjust)
-    proof = owner_proof_of(request, body.owner_key)
-    return answered(await services(request).rooms.adjust(room_id(request), body, proof))
-
-
-async def admit(request: Request) -> Response:
-    body = await body_as(request, wire.Decide)
-    proof = owner_proof_of(request, body.owner_key)
-    return answered(await services(request).rooms.admit(room_id(request), body, proof))
-
-
-async def decline(request: Request) -> Response:
-    body = await body_as(request, wire.Decide)
-    proof = owner_proof_of(request, body.owner_key)
-    return answered(await services(request).rooms.decline(room_id(request), body, proof))
-
-
-async def mute(request: Request) -> Response:
-    body = await body_as(request, wire.Mute)
-    proof = owner_proof_of(request, body.owner_key)
-    return answered(await services(request).rooms.mute(room_id(request), body, proof))
-
-
-async def remove(request: Request) -> Response:
-    body = await body_as(request, wire.Decide)
-    proof = owner_proof_of(request, body.owner_key)
-    return answered(await services(request).rooms.remove(room_id(request), body, proof))
-
-
 AUDIT_QUERY = ("room", "after", "limit")
 ROOM_AUDIT_QUERY = ("after", "limit")
 
@@ -205,16 +159,6 @@ async def audit(request: Request) -> Response:
 
 async def list_templates(request: Request) -> Response:
     return answered(services(request).rooms.known_templates())
-
-
-async def delete_room(request: Request) -> Response:
-    await services(request).rooms.delete(room_id(request), owner_proof_of(request))
-    return Response(status_code=204)
-
-
-async def erase_messages(request: Request) -> Response:
-    erased = await services(request).rooms.erase(room_id(request), owner_proof_of(request))
-    return answered(erased)
 
 
 # ---- members ----------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from .finding import Finder
 from .following import Follower
 from .gate import OPEN_DOOR, Door, Gate
 from .guard import THIS_MACHINE, Guard, Hosts
+from .keeping import Keeper
 from .limiting import NO_LIMITS, Limiter, Limits
 from .operations import OPERATIONS, Operation
 from .pages import PAGES
@@ -77,6 +78,7 @@ def create_app(
     app.router.redirect_slashes = False
     app.state.services = Services(
         rooms=rooms,
+        keeper=Keeper(rooms),
         finder=Finder(rooms.store, rooms.clock),
         follower=Follower(rooms.store, rooms.reader, rooms.waits),
         gate=Gate(rooms.store, clock, door, limiter),

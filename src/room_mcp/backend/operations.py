@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from room_mcp import wire
 from room_mcp.rooms import OWNER
 
-from . import api, api_keys
+from . import api, api_keeping, api_keys
 from .api import Handler
 from .limiting import Cost
 
@@ -138,11 +138,13 @@ OPERATIONS: tuple[Operation, ...] = (
         query=api.HISTORY_QUERY,
     ),
     Operation("GET", f"{_ROOM}/info", api.info, "Who is here and what is open", wire.Info),
-    Operation("POST", f"{_ROOM}/close", api.close_room, "End the room", wire.Info, wire.Close),
+    Operation(
+        "POST", f"{_ROOM}/close", api_keeping.close_room, "End the room", wire.Info, wire.Close
+    ),
     Operation(
         "POST",
         f"{_ROOM}/pause",
-        partial(api.hold_room, pause=True),
+        partial(api_keeping.hold_room, pause=True),
         "Hold the room",
         wire.Info,
         wire.Hold,
@@ -150,7 +152,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "POST",
         f"{_ROOM}/resume",
-        partial(api.hold_room, pause=False),
+        partial(api_keeping.hold_room, pause=False),
         "Let it go on",
         wire.Info,
         wire.Hold,
@@ -158,7 +160,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "POST",
         f"{_ROOM}/reopen",
-        api.reopen_room,
+        api_keeping.reopen_room,
         "Let a closed room go on; only people may",
         wire.Info,
         wire.Reopen,
@@ -166,7 +168,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "POST",
         f"{_ROOM}/settings",
-        api.adjust_room,
+        api_keeping.adjust_room,
         "Change the room's budget and guard",
         wire.Info,
         wire.Adjust,
@@ -174,7 +176,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "POST",
         f"{_ROOM}/admit",
-        api.admit,
+        partial(api_keeping.decide, about="admit"),
         "Let somebody in who waits, or come back who was sent away",
         wire.Info,
         wire.Decide,
@@ -182,7 +184,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "POST",
         f"{_ROOM}/decline",
-        api.decline,
+        partial(api_keeping.decide, about="decline"),
         "Send somebody away who waits",
         wire.Info,
         wire.Decide,
@@ -190,12 +192,19 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "POST",
         f"{_ROOM}/mute",
-        api.mute,
+        api_keeping.mute,
         "Let a member read only, or speak again",
         wire.Info,
         wire.Mute,
     ),
-    Operation("POST", f"{_ROOM}/remove", api.remove, "Send a member away", wire.Info, wire.Decide),
+    Operation(
+        "POST",
+        f"{_ROOM}/remove",
+        partial(api_keeping.decide, about="remove"),
+        "Send a member away",
+        wire.Info,
+        wire.Decide,
+    ),
     Operation(
         "GET",
         f"{_ROOM}/audit",
@@ -274,7 +283,9 @@ OPERATIONS: tuple[Operation, ...] = (
         "GET", "/api/rooms", api.list_rooms, "List rooms", wire.Directory, query=api.DIRECTORY_QUERY
     ),
     Operation("GET", _OWNERS, api.room, "One room", wire.Room),
-    Operation("DELETE", _OWNERS, api.delete_room, "Remove a room and all it holds", status=204),
+    Operation(
+        "DELETE", _OWNERS, api_keeping.delete_room, "Remove a room and all it holds", status=204
+    ),
     Operation(
         "POST",
         f"{_OWNERS}/messages",
@@ -295,7 +306,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "DELETE",
         f"{_OWNERS}/messages",
-        api.erase_messages,
+        api_keeping.erase_messages,
         "Remove all texts of a room",
         wire.Erased,
     ),

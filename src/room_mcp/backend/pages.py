@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import cache, partial
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
@@ -18,6 +18,7 @@ from room_mcp.rooms.refusals import RoomNotFound
 from .api import Handler, room_id, services
 from .callers import CALLER, SERVER_KEY_PREFIX, Caller, bearer_of, caller_of, owner_proof_of
 from .errors import HttpProblem, problem
+from .keeping import Decision
 from .limits import raw_body
 from .openapi import document
 from .operations import Operation
@@ -174,22 +175,12 @@ async def transcript(request: Request) -> Response:
     return _rendered("transcript.html", room=info, history=history, shown=_shown)
 
 
-async def keep_in_order(request: Request, *, act: str) -> Response:
+async def keep_in_order(request: Request, *, about: Decision) -> Response:
     """What the owner decides about somebody, by a button on the room's page."""
     proof = await _proof(request)
     id = room_id(request)
     name = (await _form(request)).get("name", "")
-    rooms = services(request).rooms
-    whom = wire.Decide(name=name)
-    match act:
-        case "admit":
-            await rooms.admit(id, whom, proof)
-        case "decline":
-            await rooms.decline(id, whom, proof)
-        case "remove":
-            await rooms.remove(id, whom, proof)
-        case _:
-            await rooms.mute(id, wire.Mute(name=name, muted=act == "mute"), proof)
+    await services(request).keeper.decide(id, about, name, proof)
     return RedirectResponse(f"/rooms/{id}", 303)
 
 
@@ -242,13 +233,13 @@ PAGES: tuple[Operation, ...] = (
         Operation(
             "POST",
             f"/rooms/{{id}}/{act}",
-            _for_people(partial(keep_in_order, act=act)),
+            _for_people(partial(keep_in_order, about=act)),
             "What the owner decides about somebody",
             status=303,
             media=_HTML,
             public=True,
         )
-        for act in ("admit", "decline", "mute", "unmute", "remove")
+        for act in get_args(Decision)
     ),
     Operation("GET", "/login", show_login, "A form for a key", media=_HTML, public=True),
     Operation(

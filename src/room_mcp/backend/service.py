@@ -16,7 +16,6 @@ from room_mcp.plain import one_line
 from room_mcp.rooms import (
     BUILT_IN,
     OPEN,
-    OWNER,
     Admission,
     Checked,
     Contract,
@@ -41,7 +40,7 @@ from room_mcp.rooms.chain import NO_HEAD
 from room_mcp.rooms.refusals import ContractChanged
 from room_mcp.rooms.schemas import MAX_STEPS, together
 from room_mcp.settings import Settings
-from room_mcp.store.auditing import CLOSE, JOIN, POST, Entry
+from room_mcp.store.auditing import JOIN, POST, Entry
 from room_mcp.store.interface import Act, Done, IdempotencyKey, Reading, Store
 from room_mcp.store.limiting import Quota
 
@@ -136,7 +135,7 @@ class RoomService:
         if base is not None and (new.contract, new.roles, new.budget, new.guard) == (None,) * 4:
             return base
         document = overlaid({} if base is None else base.document, new.contract or {})
-        return await _read_contract(
+        return await read_contract(
             adapted(document, roles=new.roles, budget=new.budget, guard=new.guard)
         )
 
@@ -164,7 +163,7 @@ class RoomService:
     ) -> wire.RoomCreated:
         owner_key = new_key()
         owned = replace(room, owner_key_hash=key_hash(owner_key))
-        entry = self._entry("create", room.id, room.created_by)
+        entry = self.entry("create", room.id, room.created_by)
         kept, created = await self.store.create(owned, reuse=reuse, quota=quota, entry=entry)
         return wire.RoomCreated.model_validate(
             {
@@ -184,7 +183,7 @@ class RoomService:
         room.must_be_read_by(proof)
         return room
 
-    async def _act(
+    async def act(
         self,
         room_id: str,
         decide: Callable[[Room, Past], Step],
@@ -209,136 +208,6 @@ class RoomService:
         room = await self.readable(room_id, proof)
         updated_at = room.last_at or room.created_at
         return wire.Room.model_validate(answers.room_fields(room, self.store.epoch, updated_at))
-
-    async def close(self, room_id: str, request: wire.Close, proof: Proof) -> wire.Info:
-        by = named(request.sender, OWNER)
-        kind = sender_type(request.sender_type, proof)
-        conclusion = request.conclusion.strip()
-        stamp = self._stamp()
-
-        def decide(room: Room, _: Past) -> Step:
-            return room.close(by, conclusion, proof=proof, stamp=stamp, kind=kind)
-
-        await self._act(room_id, decide, proof, self._entry(CLOSE, room_id, by))
-        return await self.info(room_id, proof)
-
-    async def hold(
-        self, room_id: str, request: wire.Hold, proof: Proof, *, pause: bool
-    ) -> wire.Info:
-        """Pause or resume."""
-        by = named(request.sender, OWNER)
-        stamp = self._stamp()
-
-        def decide(room: Room, _: Past) -> Step:
-            act = room.pause if pause else room.resume
-            return act(by, proof=proof, stamp=stamp)
-
-        entry = self._entry("pause" if pause else "resume", room_id, by)
-        await self._act(room_id, decide, proof, entry)
-        return await self.info(room_id, proof)
-
-    async def reopen(self, room_id: str, request: wire.Reopen, proof: Proof) -> wire.Info:
-        by = named(request.sender, OWNER)
-        kind = sender_type(request.sender_type, proof)
-        stamp = self._stamp()
-
-        def decide(room: Room, past: Past) -> Step:
-            return room.reopen(by, proof=proof, stamp=stamp, past=past, kind=kind)
-
-        await self._act(room_id, decide, proof, self._entry("reopen", room_id, by))
-        return await self.info(room_id, proof)
-
-    async def adjust(self, room_id: str, request: wire.Adjust, proof: Proof) -> wire.Info:
-        """Change the room's budget and the guard's thresholds."""
-        stamp = self._stamp()
-        for check in range(MAX_CHECKS):
-            room = await self.readable(room_id, proof)
-            room.must_be_owned_by(proof)  # before strangers' schemas are read for nothing
-            before = room.contract
-            after = await _read_contract(
-                adapted(before.document, budget=request.budget, guard=request.guard)
-            )
-
-            def decide(
-                room: Room, _: Past, before: Contract = before, after: Contract = after
-            ) -> Step:
-                return room.adopt(after, instead_of=before, proof=proof, stamp=stamp)
-
-            try:
-                await self._act(room_id, decide, proof, self._entry("adjust", room_id))
-                break
-            except ContractChanged:
-                if check == MAX_CHECKS - 1:
-                    raise
-        return await self.info(room_id, proof)
-
-    async def admit(self, room_id: str, request: wire.Decide, proof: Proof) -> wire.Info:
-        stamp = self._stamp()
-        return await self._in_order(
-            room_id,
-            proof,
-            lambda room: room.admit(request.name, proof=proof, stamp=stamp),
-            self._entry("admit", room_id, detail=request.name),
-        )
-
-    async def decline(self, room_id: str, request: wire.Decide, proof: Proof) -> wire.Info:
-        stamp = self._stamp()
-        return await self._in_order(
-            room_id,
-            proof,
-            lambda room: room.decline(request.name, proof=proof, stamp=stamp),
-            self._entry("decline", room_id, detail=request.name),
-        )
-
-    async def mute(self, room_id: str, request: wire.Mute, proof: Proof) -> wire.Info:
-        stamp = self._stamp()
-
-        def decide(room: Room) -> Step:
-            return room.mute(request.name, silent=request.muted, proof=proof, stamp=stamp)
-
-        entry = self._entry("mute" if request.muted else "unmute", room_id, detail=request.name)
-        return await self._in_order(room_id, proof, decide, entry)
-
-    async def remove(self, room_id: str, request: wire.Decide, proof: Proof) -> wire.Info:
-        stamp = self._stamp()
-        return await self._in_order(
-            room_id,
-            proof,
-            lambda room: room.remove(request.name, proof=proof, stamp=stamp),
-            self._entry("remove", room_id, detail=request.name),
-        )
-
-    async def _in_order(
-        self, room_id: str, proof: Proof, decide: Callable[[Room], Step], entry: Entry
-    ) -> wire.Info:
-        """Keep a room in order, as its owner."""
-        (await self.store.room(room_id)).must_be_read_by(proof)
-        await self._act(room_id, lambda room, _: decide(room), proof, entry)
-        return await self.info(room_id, proof)
-
-    async def erase(self, room_id: str, proof: Proof) -> wire.Erased:
-        """Remove all texts; the numbers stay, and so do the idempotency keys."""
-
-        def decide(room: Room, _: Past) -> Step:
-            room.must_be_read_by(proof)
-            room.must_be_owned_by(proof)
-            return Step(room)
-
-        room = await self.store.erase(room_id, decide, entry=self._entry("erase", room_id))
-        return wire.Erased(
-            room_id=room.id,
-            erased=room.last_seq,
-            last_seq=room.last_seq,
-            epoch=answers.epoch(self.store.epoch, room),
-        )
-
-    async def delete(self, room_id: str, proof: Proof) -> None:
-        def decide(room: Room, _: Past) -> Step:
-            room.must_be_read_by(proof)
-            room.must_be_owned_by(proof)
-            return Step(room)
-
-        await self.store.delete(room_id, decide, entry=self._entry("delete", room_id))
 
     def known_templates(self) -> wire.Templates:
         found = [(template(name), True) for name in BUILT_IN]
@@ -372,7 +241,7 @@ class RoomService:
         needs_key = not proof.principal and (request.protect or not proof.trusted)
         key = new_key() if needs_key else None
         new_hash = None if key is None else key_hash(key)
-        stamp = self._stamp()
+        stamp = self.stamp()
 
         def decide(room: Room, _: Past) -> Step:
             room.must_be_known_to(proof)  # and no more: whoever has its id may knock
@@ -386,7 +255,7 @@ class RoomService:
                 kind=kind,
             )
 
-        done = await self.store.act(room_id, decide, entry=self._entry(JOIN, room_id, name))
+        done = await self.store.act(room_id, decide, entry=self.entry(JOIN, room_id, name))
         if (knock := done.room.admission.knock(name)) is not None:
             is_new = new_hash is not None and knock.key_hash == new_hash
             return self._pending(done.room, knock, key if is_new else None)
@@ -421,7 +290,7 @@ class RoomService:
 
     async def leave(self, room_id: str, request: wire.Leave, proof: Proof) -> wire.Left:
         name = named(request.sender, request.agent_name)
-        stamp = self._stamp()
+        stamp = self.stamp()
 
         def decide(room: Room, _: Past) -> Step:
             knock = room.admission.knock(name)
@@ -429,7 +298,7 @@ class RoomService:
                 room.must_be_read_by(proof)
             return room.leave(name, proof=proof, stamp=stamp)
 
-        done = await self.store.act(room_id, decide, entry=self._entry("leave", room_id, name))
+        done = await self.store.act(room_id, decide, entry=self.entry("leave", room_id, name))
         return wire.Left(room_id=room_id, agent_name=name, last_seq=done.room.last_seq)
 
     async def heartbeat(self, room_id: str, request: wire.Heartbeat, proof: Proof) -> wire.Reminder:
@@ -497,8 +366,8 @@ class RoomService:
         self, room_id: str, draft: Draft, proof: Proof, key: IdempotencyKey | None
     ) -> Done:
         """What costs time is done before the act, against the contract as it is now."""
-        stamp = self._stamp()
-        entry = self._entry(POST, room_id, draft.sender)
+        stamp = self.stamp()
+        entry = self.entry(POST, room_id, draft.sender)
         for check in range(MAX_CHECKS):
             prepared = _prepared(await self.readable(room_id, proof), draft)
             try:
@@ -530,8 +399,8 @@ class RoomService:
                     prepared = _prepared(room, draft)
                     # No notice has reached a sender whose messages all come at once.
                     prepared = prepared and prepared._replace(may_hush=False)
-                    posting = _posting(draft, proof, self._stamp(), prepared)
-                    entry = self._entry(POST, room_id, draft.sender)
+                    posting = _posting(draft, proof, self.stamp(), prepared)
+                    entry = self.entry(POST, room_id, draft.sender)
                     acts.append(Act(posting, idempotency_key(post, draft), entry))
                     results.append(None)
                 except Refusal as refusal:
@@ -581,10 +450,10 @@ class RoomService:
             }
         )
 
-    def _entry(self, act: str, room_id: str, name: str = "", detail: str = "") -> Entry:
+    def entry(self, act: str, room_id: str, name: str = "", detail: str = "") -> Entry:
         return auditing.entry(act, self.store, self.clock(), room_id, name, detail)
 
-    def _stamp(self) -> Stamp:
+    def stamp(self) -> Stamp:
         return Stamp(at=self.clock(), ids=(new_message_id(), new_message_id()))
 
 
@@ -599,7 +468,7 @@ def _prepared(room: Room, draft: Draft) -> Checked | None:
     return None if room.closing else checked(room.contract, draft)
 
 
-async def _read_contract(document: dict[str, Any]) -> Contract:
+async def read_contract(document: dict[str, Any]) -> Contract:
     """In a thread: its schemas and their examples may take a second, if strangers want it so."""
     return await to_thread.run_sync(contract_from, document)
 
