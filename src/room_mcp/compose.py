@@ -138,7 +138,8 @@ async def serve(settings: Settings, listening: Listening, door: Door) -> None:
         await app.router(scope, receive, send)
 
     client = RoomsClient(SAME_PROCESS_URL, transport=_in_process(backend))
-    keys = Keys(_Verifier(store, resource_url), resource_url, door.requires_key)
+    verifier = _Verifier(store, resource_url)
+    keys = Keys(verifier, resource_url, door.requires_key, _note_wrong_key)
     mcp = McpOverHttp(build_open_server(settings, client), keys=keys)
     app = create_app(
         store,
@@ -184,6 +185,22 @@ def _for_whom_it_is_made(scope: Scope) -> None:
         scope["client"] = asked_by.scope.get("client")
         if (key_id := asked_by.scope.get(agents.KEY_ID)) is not None:
             scope[KEY_ID] = key_id
+
+
+async def _note_wrong_key(scope: Scope) -> ASGIApp | None:
+    """Count and note a wrong key that came to MCP, as the gate does for REST; what to answer once
+    there are too many."""
+    from starlette.requests import HTTPConnection
+
+    from room_mcp.backend.auditing import note_at_door
+    from room_mcp.backend.errors import HttpProblem, problem
+
+    note_at_door(scope, HttpProblem("key_invalid", "The key lets nobody in."))
+    try:
+        await scope["app"].state.services.gate.knock(HTTPConnection(scope))
+    except HttpProblem as too_many:
+        return problem(too_many)
+    return None
 
 
 class _Verifier:

@@ -41,7 +41,8 @@ CERTIFICATE = Setting(
     "ROOM_MCP_CERTIFICATE",
     "",
     "file",
-    "The only certificate that the shared backend may show, in PEM; else authorities decide.",
+    "The only certificate that the shared backend may show, in PEM, and not that of an "
+    "authority, which stands for all that it signed; without it, authorities decide.",
 )
 AGENT = Setting(
     "ROOM_MCP_AGENT", "by host", "name", "The name this agent speaks under, exactly as given."

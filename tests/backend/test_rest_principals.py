@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import httpx2
@@ -12,6 +13,7 @@ from rest_desk import Desk, a_desk, must_be_problem
 
 from room_mcp.backend.gate import Door
 from room_mcp.backend.service import utc_now
+from room_mcp.rooms.refusals import NotAMember
 
 pytestmark = pytest.mark.anyio
 
@@ -176,6 +178,48 @@ async def test_a_key_that_is_revoked_during_a_wait_gets_nothing_of_it(desk: Desk
 
     assert waited[0].status_code == 401
     assert "secret" not in waited[0].text
+
+
+async def test_a_body_that_ends_after_its_key_was_revoked_does_nothing(desk: Desk):
+    root = await desk.key("root", admin=True)
+    (key,) = await desk.store.server_keys()
+
+    async def slowly() -> AsyncGenerator[bytes]:
+        yield b'{"name":'
+        await desk.store.revoke_key(key.id, utc_now())
+        yield b'"mallory"}'
+
+    headers = {**root, "Content-Type": "application/json"}
+    made = await desk.http.post("/agent/keys", content=slowly(), headers=headers)
+
+    assert made.status_code == 401
+    assert [one.name for one in await desk.store.server_keys()] == ["root"]
+
+
+async def test_an_export_stops_when_its_reader_is_sent_away(desk: Desk):
+    made = (await desk.http.post("/agent/rooms", json={"name": "x", "access": "keyed"})).json()
+    bob = await desk.key("bob")
+    await desk.http.post(f"/agent/rooms/{made['id']}/join", json={"agentName": "bob"}, headers=bob)
+    for number in range(3):
+        batch = [{"sender": "bob", "content": f"{number} {one}"} for one in range(100)]
+        path = f"/agent/rooms/{made['id']}/messages/batch"
+        await desk.http.post(path, json={"messages": batch}, headers=bob)
+    follower = desk.app.state.services.follower
+    parts = follower.jsonl(made["id"], _once())
+
+    assert len([part async for part in parts]) == 100
+
+
+def _once() -> Any:
+    """May go on, and then no more."""
+    asked: list[object] = []
+
+    async def may_go_on(room: object) -> None:
+        asked.append(room)
+        if len(asked) > 1:
+            raise NotAMember("gone")
+
+    return may_go_on
 
 
 async def test_the_last_use_of_a_key_is_noted(desk: Desk):

@@ -23,7 +23,12 @@ from room_mcp.backend.gate import Door
 from room_mcp.bridge.http import Keys, McpOverHttp
 from room_mcp.bridge.server import build_open_server
 from room_mcp.client import RoomsClient
-from room_mcp.compose import SAME_PROCESS_URL, _for_whom_it_is_made, _Verifier
+from room_mcp.compose import (
+    SAME_PROCESS_URL,
+    _for_whom_it_is_made,
+    _note_wrong_key,
+    _Verifier,
+)
 from room_mcp.settings import Settings
 from room_mcp.store.callers import ServerKey
 from room_mcp.store.interface import Store
@@ -295,7 +300,7 @@ async def a_server(
 
     inside = httpx2.ASGITransport(backend, raise_app_exceptions=False)
     client = RoomsClient(SAME_PROCESS_URL, transport=inside)
-    keys = Keys(_Verifier(store, MCP_URL), MCP_URL, door.requires_key)
+    keys = Keys(_Verifier(store, MCP_URL), MCP_URL, door.requires_key, _note_wrong_key)
     mcp = McpOverHttp(build_open_server(settings, client), keys=keys)
     app = create_app(store, settings, routes=mcp.routes, alongside=mcp.running, door=door)
     async with (

@@ -162,3 +162,17 @@ async def test_no_bearer_token_reaches_another_backend(start_server: Start, visi
     backend.close()
     assert "Bearer rks_of-the-bridge" in seen[0]
     assert "of-the-caller" not in "".join(seen)
+
+
+async def test_wrong_keys_at_the_door_of_mcp_are_counted_and_noted(
+    start_server: Start, visitors: Visitors
+):
+    server = start_server("serve", "--port", "0", "--require-key")
+    http = await visitors.http(server, headers={"Authorization": "Bearer rks_wrong"})
+    answers = [await http.post("/mcp", **modern_call("list_rooms")) for _ in range(30)]
+    async with server.rooms() as rooms:
+        audit = await rooms.audit()
+
+    assert answers[0].status_code == 401
+    assert answers[-1].status_code == 429
+    assert {one.outcome for one in audit.entries} >= {"key_invalid"}

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from room_talk import Past
 
-from room_mcp.rooms import Admission, Draft, Proof, Room, Stamp, Step
+from room_mcp.rooms import Admission, Draft, Knock, Proof, Room, Stamp, Step, contract_from
+from room_mcp.rooms.entering import MAX_KNOCKS_OF_KEY, MAX_NAMES_OF_KEY
 from room_mcp.rooms.refusals import (
     Barred,
+    Malformed,
     Muted,
     NameNotYours,
     NameProtected,
@@ -193,6 +196,109 @@ def test_another_name_of_a_muted_key_is_muted_too():
 
     with pytest.raises(Muted):
         say(join(here, "bob/two", BOB), "bob/two", BOB)
+
+
+@pytest.mark.parametrize("access", ["open", "keyed", "approval"])
+def test_a_removed_key_is_out_by_all_its_names(access: str):
+    here = admit_all(join(join(room(access), "bob/a", BOB), "bob/b", BOB))
+    gone = here.remove("bob/a", proof=OWNER, stamp=STAMP).room
+
+    assert gone.active_members == ()
+    assert not gone.may_be_read_by(BOB)
+    with pytest.raises(Barred):
+        say(gone, "bob/b", BOB)
+
+
+def test_a_muted_key_is_silent_by_all_its_names():
+    here = join(join(room(), "bob/a", BOB), "bob/b", BOB)
+    silent = here.mute("bob/a", silent=True, proof=OWNER, stamp=STAMP).room
+    again = silent.mute("bob/b", silent=False, proof=OWNER, stamp=STAMP).room
+
+    with pytest.raises(Muted):
+        say(silent, "bob/b", BOB)
+    assert say(again, "bob/a", BOB).room.last_seq == 1
+
+
+def test_a_declined_key_waits_no_longer_under_other_names():
+    here = join(join(room("approval"), "bob/a", BOB), "bob/b", BOB)
+
+    assert here.decline("bob/a", proof=OWNER, stamp=STAMP).room.admission.knocking == ()
+
+
+def test_who_knocks_under_the_name_of_the_owner_does_not_take_it_over():
+    knocked = join(room("approval", owner="ann"), "ada", new_key_hash="mallorys")
+    joined = join(knocked, "ada", OWNER, new_key_hash="adas")
+
+    assert joined.must_be_member("ada").key_hash == "adas"
+    assert joined.admission.knocking == ()
+    with pytest.raises(NotAMember):
+        admit(joined, "ada")
+
+
+def test_a_knock_is_not_admitted_into_the_place_of_somebody_else():
+    member = join(room("approval"), "ada", OWNER, new_key_hash="adas")
+    knock = Knock("ada", "agent", NOON, key_hash="mallorys")
+    waiting = replace(member, admission=replace(member.admission, knocking=(knock,)))
+
+    with pytest.raises(NameTaken):
+        admit(waiting, "ada")
+
+
+@pytest.mark.parametrize("access", ["keyed", "approval"])
+def test_nobody_comes_in_by_the_name_of_a_member_without_a_key(access: str):
+    here = join(room(access), "operator", Proof(trusted=True))
+
+    with pytest.raises(NameProtected):
+        join(here, "operator", new_key_hash="mallorys")
+
+
+def test_one_key_does_not_fill_a_room_or_its_door():
+    full = room()
+    for number in range(MAX_NAMES_OF_KEY):
+        full = join(full, f"bob/{number}", BOB)
+    door = room("approval")
+    for number in range(MAX_KNOCKS_OF_KEY):
+        door = join(door, f"bob/{number}", BOB)
+
+    for here in (full, door):
+        with pytest.raises(RoomFull):
+            join(here, "bob/more", BOB)
+        assert join(here, "ann", ANN) != here
+
+
+def test_the_owners_name_belongs_to_his_rights_and_to_no_key():
+    said = say(room(owner="ann"), "owner", ADMIN).room
+
+    assert say(said, "owner", ANN).room.last_seq == 2
+    assert said.pause("owner", proof=OWNER, stamp=STAMP).room.lifecycle == "paused"
+    for proof in (BOB, NOBODY):
+        with pytest.raises(NameProtected):
+            say(said, "owner", proof)
+
+
+def test_an_owners_message_of_the_time_before_keys_gives_nobody_his_name():
+    before = say(room(), "owner").room
+
+    with pytest.raises(NameProtected):
+        say(before, "owner", BOB)
+
+
+def test_a_demo_room_closes_after_its_day_whatever_is_set():
+    here = room(demo=True)
+    longer = contract_from({**here.contract.document, "budget": {"idle_s": 10**9}})
+
+    with pytest.raises(Malformed):
+        here.adopt(longer, instead_of=here.contract, proof=OWNER, stamp=STAMP)
+
+
+def test_a_muted_person_does_not_reopen_what_was_closed():
+    zoe = Proof(principal="zoe", human=True)
+    here = join(room(), "zoe", zoe, kind="human")
+    closed = here.mute("zoe", silent=True, proof=OWNER, stamp=STAMP).room
+    closed = closed.close("owner", "", proof=OWNER, stamp=STAMP).room
+
+    with pytest.raises(NotTheOwner):
+        closed.reopen("zoe", proof=zoe, stamp=STAMP, past=Past(), kind="human")
 
 
 def test_a_removed_member_is_out_and_stays_out():

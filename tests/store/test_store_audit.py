@@ -21,7 +21,7 @@ from room_mcp.store.codec import state_from
 from room_mcp.store.interface import Act, Store
 from room_mcp.store.opening import open_store
 from room_mcp.store.sqlite import schema
-from room_mcp.store.sqlite.auditing import MAX_REFUSALS, MAX_TEXT_CHARS
+from room_mcp.store.sqlite.auditing import MAX_OF_ONE, MAX_REFUSALS, MAX_TEXT_CHARS
 
 pytestmark = pytest.mark.anyio
 
@@ -200,8 +200,8 @@ async def test_refusals_are_written_when_the_store_closes(store: Store, other: S
 
 
 async def test_of_a_flood_most_refusals_are_only_counted(store: Store, other: Store):
-    for _ in range(MAX_REFUSALS + 7):
-        store.note_refusal(REFUSAL)
+    for number in range(MAX_REFUSALS + 7):
+        store.note_refusal(replace(REFUSAL, subject=f"addr:{number % 100}"))
     store.note_refusal(replace(REFUSAL, at=NOON + timedelta(minutes=1), name="later"))
 
     await store.aclose()
@@ -213,9 +213,22 @@ async def test_of_a_flood_most_refusals_are_only_counted(store: Store, other: St
     ]
 
 
-async def test_a_flood_that_lasts_until_the_end_is_counted_too(store: Store, other: Store):
+async def test_the_flood_of_one_caller_does_not_hide_what_another_was_refused(
+    store: Store, other: Store
+):
     for _ in range(MAX_REFUSALS + 1):
-        store.note_refusal(REFUSAL)
+        store.note_refusal(replace(REFUSAL, subject="addr:flood"))
+    store.note_refusal(replace(REFUSAL, subject="key:eve", name="eve"))
+
+    await store.aclose()
+
+    kept = [one.entry.subject for one in await all_entries(other)]
+    assert kept == [*["addr:flood"] * MAX_OF_ONE, "key:eve", None]
+
+
+async def test_a_flood_that_lasts_until_the_end_is_counted_too(store: Store, other: Store):
+    for number in range(MAX_REFUSALS + 1):
+        store.note_refusal(replace(REFUSAL, subject=f"addr:{number % 100}"))
 
     await store.aclose()
 

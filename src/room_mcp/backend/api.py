@@ -20,7 +20,7 @@ from . import auditing
 from .callers import TRUSTED, owner_proof_of, proof_of
 from .errors import HttpProblem
 from .finding import Finder
-from .following import Follower
+from .following import Follower, MayGoOn
 from .gate import Gate
 from .keeping import Keeper
 from .limiting import Limiter
@@ -311,11 +311,7 @@ async def stream(request: Request) -> Response:
         return Response(status_code=204)
 
     limiter = services(request).limiter
-
-    async def may_go_on(room: Room) -> None:
-        await services(request).gate.admit_again(request)
-        room.must_be_read_by(proof)
-
+    may_go_on = _may_go_on(request, proof)
     follower = services(request).follower
     if "application/x-ndjson" in request.headers.get("accept", ""):
         lines = follower.ndjson(id, after, may_go_on)
@@ -324,18 +320,34 @@ async def stream(request: Request) -> Response:
     return await limiter.streaming(request, events, "text/event-stream")
 
 
+def _may_go_on(request: Request, proof: Proof) -> MayGoOn:
+    """Asked before each part of an answer that leaves slowly."""
+
+    async def may_go_on(room: Room) -> None:
+        await services(request).gate.admit_again(request)
+        room.must_be_read_by(proof)
+
+    return may_go_on
+
+
 async def export(request: Request) -> Response:
     query = Query(request, ("format",))
     id = room_id(request)
-    room = await services(request).rooms.readable(id, owner_proof_of(request))
+    proof = owner_proof_of(request)
+    room = await services(request).rooms.readable(id, proof)
     follower = services(request).follower
     given = query.text("format")
     format = "md" if given is None else given
     if format not in ("md", "jsonl"):
         raise HttpProblem("malformed", "The format is not known here.", "Known: md, jsonl.")
     if format == "jsonl":
-        return StreamingResponse(follower.jsonl(id), media_type="application/x-ndjson")
-    return StreamingResponse(follower.markdown(room), media_type="text/markdown; charset=utf-8")
+        return StreamingResponse(
+            follower.jsonl(id, _may_go_on(request, proof)), media_type="application/x-ndjson"
+        )
+    return StreamingResponse(
+        follower.markdown(room, _may_go_on(request, proof)),
+        media_type="text/markdown; charset=utf-8",
+    )
 
 
 async def search(request: Request) -> Response:

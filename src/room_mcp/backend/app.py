@@ -76,6 +76,7 @@ def create_app(
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
+    app.state.hosts = hosts
     app.state.services = Services(
         rooms=rooms,
         keeper=Keeper(rooms),

@@ -147,21 +147,26 @@ class Follower:
             return True
         return head.room.lifecycle == "closed" and cursor >= head.last_seq
 
-    async def jsonl(self, room_id: str) -> AsyncIterator[bytes]:
+    async def jsonl(self, room_id: str, may_go_on: MayGoOn) -> AsyncIterator[bytes]:
         """The whole room, one message a line, oldest first; fit to be read by programs."""
-        async for one in self._whole(room_id):
+        async for one in self._whole(room_id, may_go_on):
             yield _line(one)
 
-    async def markdown(self, room: Room) -> AsyncIterator[bytes]:
+    async def markdown(self, room: Room, may_go_on: MayGoOn) -> AsyncIterator[bytes]:
         """The whole room for people."""
         closing = answers.closing(room)
         yield transcript.heading(room.name, room.purpose, closing).encode()
-        async for one in self._whole(room.id):
+        async for one in self._whole(room.id, may_go_on):
             yield transcript.entry(answers.message(one)).encode()
 
-    async def _whole(self, room_id: str) -> AsyncIterator[Message]:
+    async def _whole(self, room_id: str, may_go_on: MayGoOn) -> AsyncIterator[Message]:
+        """All messages; ends early for who may not read them any more while they leave."""
         cursor = 0
         while True:
+            try:
+                await may_go_on(await self._store.room(room_id))
+            except (Refusal, HttpProblem):
+                return
             page = await self._store.read(room_id, after=cursor, limit=STREAM_PAGE)
             for one in page.messages:
                 yield one

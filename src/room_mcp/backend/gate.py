@@ -90,14 +90,18 @@ class Gate:
         else:
             return Caller(stranger=self.door.requires_key)
         if key is None:
-            if self.limiter is not None:
-                await self.limiter.knock(request)
+            await self.knock(request)
             raise HttpProblem(
                 "key_invalid",
                 "The key lets nobody in: it is wrong, revoked, or its time is over.",
                 "Ask whoever runs the server for another one.",
             )
         return Caller(key=key)
+
+    async def knock(self, request: HTTPConnection) -> None:
+        """Count a wrong key against where it came from; raises HttpProblem after too many."""
+        if self.limiter is not None:
+            await self.limiter.knock(request)
 
     async def key(self, shown: str) -> ServerKey | None:
         """The server key that was shown; None when it lets nobody in."""

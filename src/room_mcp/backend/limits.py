@@ -52,6 +52,8 @@ async def body_as(
         )
     value = _read(raw or b"{}")
     must_be_plain(value)
+    # Who sends a body slowly may have lost his rights meanwhile.
+    await request.app.state.services.gate.admit_again(request)
     try:
         return model.model_validate(value, by_name=False)
     except ValidationError as error:

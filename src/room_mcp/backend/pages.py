@@ -16,8 +16,10 @@ from room_mcp.rooms import Proof
 from room_mcp.rooms.refusals import RoomNotFound
 
 from .api import Handler, room_id, services
+from .auditing import note_refusal
 from .callers import CALLER, SERVER_KEY_PREFIX, Caller, bearer_of, caller_of, owner_proof_of
 from .errors import HttpProblem, problem
+from .guard import Hosts
 from .keeping import Decision
 from .limits import raw_body
 from .openapi import document
@@ -80,6 +82,8 @@ async def _proof(request: Request) -> Proof:
     if bearer_of(request) is None:
         gate = services(request).gate
         known = await gate.key(key)
+        if known is None:
+            await gate.knock(request)
         request.scope[CALLER] = (
             Caller(stranger=gate.door.requires_key) if known is None else Caller(key=known)
         )
@@ -95,6 +99,7 @@ def _for_people(handler: Handler) -> Handler:
         except Exception as error:
             if isinstance(error, RoomNotFound) and caller_of(request).stranger:
                 return _login(request)
+            note_refusal(error, services(request).rooms.store, services(request).rooms.clock())
             told = problem(error)
             body = json.loads(bytes(told.body))
             return _rendered("problem.html", told.status_code, problem=body)
@@ -132,11 +137,12 @@ async def login(request: Request) -> Response:
     if not key or not key.isascii() or not key.replace("_", "").replace("-", "").isalnum():
         return _login(request, "That is no key.", 400)
     if key.startswith(SERVER_KEY_PREFIX) and await services(request).gate.key(key) is None:
+        await services(request).gate.knock(request)
         return _login(request, "The key lets nobody in: it is wrong, revoked, or too old.")
     answer = RedirectResponse(to if _is_path(to) else "/", 303)
-    answer.set_cookie(
-        _COOKIE, key, httponly=True, samesite="strict", secure=request.url.scheme == "https"
-    )
+    hosts: Hosts = request.app.state.hosts
+    is_encrypted = "https" in (request.url.scheme, hosts.public_origin.partition(":")[0])
+    answer.set_cookie(_COOKIE, key, httponly=True, samesite="strict", secure=is_encrypted)
     return answer
 
 

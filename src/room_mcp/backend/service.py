@@ -256,7 +256,8 @@ class RoomService:
             )
 
         done = await self.store.act(room_id, decide, entry=self.entry(JOIN, room_id, name))
-        if (knock := done.room.admission.knock(name)) is not None:
+        knock = done.room.admission.knock(name)
+        if knock is not None and done.room.member(name) is None:
             is_new = new_hash is not None and knock.key_hash == new_hash
             return self._pending(done.room, knock, key if is_new else None)
         member = done.room.must_be_member(name)

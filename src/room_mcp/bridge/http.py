@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
@@ -57,11 +57,13 @@ class Keys:
             `CLAIMED_KEY`, and the name that it stands for as their subject.
         resource_url: Where MCP is served, for tokens that were made for it.
         required: Whether nobody comes in without one.
+        note_wrong: Told of each wrong key; answers with what to say instead of 401, if anything.
     """
 
     verifier: TokenVerifier
     resource_url: str
     required: bool
+    note_wrong: Callable[[Scope], Awaitable[ASGIApp | None]]
 
 
 class McpOverHttp:
@@ -145,7 +147,11 @@ def _knowing_keys(app: ASGIApp, keys: Keys) -> ASGIApp:
         if isinstance(user := scope.get("user"), AuthenticatedUser):
             scope[KEY_ID] = (user.access_token.claims or {})[CLAIMED_KEY]
         shown = Headers(scope=scope).get("authorization", "").partition(" ")[2].strip()
-        is_needed = keys.required or shown.startswith(SERVER_KEY_PREFIX)
+        is_ours = shown.startswith(SERVER_KEY_PREFIX)
+        if is_ours and KEY_ID not in scope and (told := await keys.note_wrong(scope)) is not None:
+            await told(scope, receive, send)
+            return
+        is_needed = keys.required or is_ours
         await (required if is_needed else app)(scope, receive, send)
 
     # The tokens' audience is checked: a key was made for this server, or it is none here.

@@ -67,6 +67,11 @@ class Admission:
         kept = tuple(one for one in self.knocking if skeleton(one.name) != wanted)
         return replace(self, knocking=kept)
 
+    def without_knocks_of(self, principal: str) -> Admission:
+        """Without whoever waits by this server key; the empty one is nobody's."""
+        kept = tuple(one for one in self.knocking if not principal or one.principal != principal)
+        return replace(self, knocking=kept)
+
     def bars(self, name: str, principal: str) -> bool:
         """Whether somebody of this name, or with this server key, was sent away."""
         wanted = skeleton(name)

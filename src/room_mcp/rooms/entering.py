@@ -17,6 +17,8 @@ from .state import RoomState
 from .verdicts import without
 
 MAX_MEMBERS = 500  # those who left included: their names stay theirs
+MAX_NAMES_OF_KEY = 50  # in a room: else one key could fill it
+MAX_KNOCKS_OF_KEY = 5
 
 R = TypeVar("R", bound=RoomState)
 
@@ -41,16 +43,23 @@ def entered(room: R, wish: Wish, proof: Proof, stamp: Stamp) -> R:
         NameTaken, NameProtected, RoleTaken, RoomFull, Malformed: As `Room.join`.
     """
     known = room.members.get(skeleton(wish.name))
+    if known is not None and skeleton(wish.name) == OWNER:
+        room.must_hold_name(known, proof)
+        return room if known.active else room.having(replace(known, active=True))
     if known is None:
         room.must_act_as(wish.name, proof)
     elif not known.is_by(proof):
         proof.must_be(known.name)
     if not room.is_owned_by(proof) and room.admission.bars(wish.name, proof.principal):
         raise Barred("The owner of this room has not let you in, or has sent you away.")
+    if known is not None and room.admission.access != "open":
+        _must_be_himself(room, known, proof)
     if known is None and room.admission.access == "approval" and not room.is_owned_by(proof):
         return _knocked(room, wish, proof, stamp.at)
-    if known is None and len(room.members) >= MAX_MEMBERS:
-        raise RoomFull(f"The room has {MAX_MEMBERS} members, as many as it may have.")
+    if known is None:
+        _must_have_place(room, proof)
+        if room.admission.knock(wish.name) is not None:  # the owner takes the name himself
+            room = replace(room, admission=room.admission.without_knock(wish.name))
     back = (
         _new_member(room, wish, proof, stamp.at)
         if known is None
@@ -59,11 +68,36 @@ def entered(room: R, wish: Wish, proof: Proof, stamp: Stamp) -> R:
     return _with_role(room, back, known, wish.role, wish.kind)
 
 
+def _must_be_himself(room: RoomState, known: Member, proof: Proof) -> None:
+    """Where not everybody may come in, nobody does by a name that nobody holds a key for."""
+    if not (known.is_by(proof) or room.is_owned_by(proof)):
+        raise NameProtected(f"The name {known.name!r} belongs to somebody else in this room.")
+
+
+def _must_have_place(room: RoomState, proof: Proof) -> None:
+    """Raises RoomFull."""
+    if len(room.members) >= MAX_MEMBERS and not room.is_owned_by(proof):
+        raise RoomFull(f"The room has {MAX_MEMBERS} members, as many as it may have.")
+    of_key = sum(one.principal == proof.principal for one in room.members.values())
+    if proof.principal and of_key >= MAX_NAMES_OF_KEY:
+        raise RoomFull(
+            f"Your key has {MAX_NAMES_OF_KEY} names in this room, as many as it may have.",
+            advice="Come back under one of them.",
+        )
+
+
 def _new_member(room: RoomState, wish: Wish, proof: Proof, at: datetime) -> Member:
+    if skeleton(wish.name) == OWNER:
+        # Whoever has the owner's rights speaks under it; it is bound to none of them.
+        return Member(
+            name=wish.name,
+            kind=wish.kind,
+            joined_at=at,
+            joined_seq=room.last_seq,
+            protected=room.is_owned_by(proof),
+        )
     key_hash = None if proof.principal else wish.new_key_hash
     protect = wish.protect or room.admission.access != "open"
-    if skeleton(wish.name) == OWNER and proof.shows(room.owner_key_hash):
-        key_hash, protect = room.owner_key_hash, True
     return Member(
         name=wish.name,
         kind=wish.kind,
@@ -140,6 +174,12 @@ def _knocked(room: R, wish: Wish, proof: Proof, at: datetime) -> R:
         if before.is_by(proof):
             return room
         raise NameTaken(f"{wish.name!r} waits for this room already.", name=wish.name)
+    of_key = sum(one.principal == proof.principal for one in room.admission.knocking)
+    if proof.principal and of_key >= MAX_KNOCKS_OF_KEY:
+        raise RoomFull(
+            f"Your key waits under {MAX_KNOCKS_OF_KEY} names already.",
+            advice="Wait until the owner has decided about them.",
+        )
     if len(room.admission.knocking) >= MAX_KNOCKING:
         raise RoomFull(
             f"{MAX_KNOCKING} others wait to be admitted, as many as may.",
@@ -168,6 +208,8 @@ def admitted(room: R, name: str, stamp: Stamp) -> R:
         if admission == room.admission:
             raise _nobody(room, name)
         return replace(room, admission=admission)
+    if skeleton(name) in room.members:
+        raise NameTaken(f"{knock.name!r} is somebody else in this room by now.", name=knock.name)
     member = Member(
         name=knock.name,
         kind=knock.kind,
@@ -184,12 +226,13 @@ def admitted(room: R, name: str, stamp: Stamp) -> R:
 
 
 def declined(room: R, name: str) -> R:
-    """The room without whoever waits under that name, who may not come back. Raises NotAMember."""
+    """The room without whoever waits under that name, who may not come back, nor wait under other
+    names of his server key. Raises NotAMember."""
     knock = room.admission.knock(name)
     if knock is None:
         raise _nobody(room, name)
-    admission = room.admission.without_knock(name).barring(knock.name, knock.principal)
-    return replace(room, admission=admission)
+    admission = room.admission.without_knock(name).without_knocks_of(knock.principal)
+    return replace(room, admission=admission.barring(knock.name, knock.principal))
 
 
 def _nobody(room: RoomState, name: str) -> NotAMember:
@@ -198,9 +241,20 @@ def _nobody(room: RoomState, name: str) -> NotAMember:
 
 
 def muted(room: R, name: str, *, silent: bool) -> R:
-    """The room in which this member may only read, or may speak again. Raises NotAMember."""
-    member = room.must_be_member(name)
-    return room if member.muted == silent else room.having(replace(member, muted=silent))
+    """The room in which this member, by all names of his server key, may only read, or may speak
+    again. Raises NotAMember."""
+    for one in _all_of(room, room.must_be_member(name)):
+        if one.muted != silent:
+            room = room.having(replace(one, muted=silent))
+    return room
+
+
+def _all_of(room: RoomState, member: Member) -> tuple[Member, ...]:
+    """The member, and who else is here by the same server key: one who has a key could else go on
+    under another name."""
+    if not member.principal:
+        return (member,)
+    return tuple(one for one in room.active_members if one.principal == member.principal)
 
 
 def without_member(room: R, member: Member) -> R:
@@ -214,7 +268,11 @@ def without_member(room: R, member: Member) -> R:
 
 
 def removed(room: R, name: str) -> R:
-    """The room without a member, who may not come back. Raises NotAMember."""
+    """The room without a member, by all names of his server key; he may not come back. Raises
+    NotAMember."""
     member = room.must_be_member(name)
-    after = without_member(room, member)
-    return replace(after, admission=room.admission.barring(member.name, member.principal))
+    after = room
+    for one in _all_of(room, member):
+        after = without_member(after, one)
+    admission = room.admission.without_knocks_of(member.principal)
+    return replace(after, admission=admission.barring(member.name, member.principal))

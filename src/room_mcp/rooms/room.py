@@ -300,7 +300,8 @@ class Room(RoomState):
         """
         if kind != "human" or not proof.is_person:
             raise PeopleOnly("Only a person reopens a room; else an end would be no end.")
-        if self.member_with(proof) is None:
+        here = self.member_with(proof)
+        if here is None or here.muted:
             self.must_be_owned_by(proof)
         self.must_act_as(by, proof)
         if self.closing is None:
@@ -339,6 +340,11 @@ class Room(RoomState):
         self._must_be_in_order(proof, stamp)
         if self.contract != instead_of:
             raise ContractChanged("The rules of this room have changed meanwhile.")
+        if self.admission.demo and contract.budget.idle_s != instead_of.budget.idle_s:
+            raise Malformed(
+                "A demo room closes after a day of silence, whatever is set.",
+                advice="Leave idle_s as it is.",
+            )
         if contract.guard.numbers != instead_of.guard.numbers:
             raise Malformed(
                 "What the guard takes for a fact cannot change while a room is open.",

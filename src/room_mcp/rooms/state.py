@@ -138,9 +138,9 @@ class RoomState:
             return False
         if self.is_owned_by(proof):
             return True
-        if self.admission.access == "open":
-            return not (proof.principal and self.admission.bars("", proof.principal))
-        return self.member_with(proof) is not None
+        if proof.principal and self.admission.bars("", proof.principal):
+            return False
+        return self.admission.access == "open" or self.member_with(proof) is not None
 
     # ---- laws -------------------------------------------------------------------------------
 
@@ -191,6 +191,11 @@ class RoomState:
 
     def must_hold_name(self, member: Member, proof: Proof) -> None:
         """A key that was shown must be the member's; a protected name needs one."""
+        if skeleton(member.name) == OWNER:
+            if self.is_owned_by(proof):
+                return
+            if self._keeps_owner_apart(proof):
+                raise NameProtected("'owner' is the name of whoever has the rights of the owner.")
         if proof.trusted or member.is_by(proof):
             return
         if member.principal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -12,6 +13,7 @@ from ..codec import micros, moment
 from .connection import Database, SqlValue
 
 MAX_REFUSALS = 1_000  # kept one by one of each minute: a flood must not fill the disk
+MAX_OF_ONE = 30  # of those, of one caller: nor hide what others were refused
 MAX_TEXT_CHARS = 200  # of each field, which may be somebody's words
 _MINUTE_S = 60
 
@@ -25,6 +27,7 @@ class Refusals:
         self._pending: list[Entry] = []
         self._minute = 0
         self._kept = 0  # of this minute
+        self._by_caller: Counter[str | None] = Counter()  # of the same
         self._more = 0
         self._latest: datetime | None = None
         self._lock = threading.Lock()
@@ -35,8 +38,11 @@ class Refusals:
             if minute != self._minute:
                 self._count_rest()
                 self._minute, self._kept = minute, 0
-            if self._kept < MAX_REFUSALS:
+                self._by_caller.clear()
+            of_his = self._by_caller[entry.subject]
+            if self._kept < MAX_REFUSALS and of_his < MAX_OF_ONE:
                 self._kept += 1
+                self._by_caller[entry.subject] += 1
                 self._pending.append(entry)
             else:
                 self._more += 1
