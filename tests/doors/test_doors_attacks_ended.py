@@ -222,3 +222,26 @@ async def until_waiting(server: Grounds, id: str, name: str) -> None:
 async def everybody_waits() -> None:
     """Until every task has come to where it waits for something."""
     await anyio.wait_all_tasks_blocked()
+
+
+async def test_listening_by_name_tells_of_no_room_of_the_same_name_that_is_anothers(
+    locked: Grounds,
+):
+    rooms = {
+        name: (await locked.done(name, "/agent/rooms", {"name": "plan", "access": "keyed"}))["id"]
+        for name in ("ann", "eve")
+    }
+    async with (
+        locked.listening("ann", "room://plan/history") as anns,
+        locked.listening("eve", "room://plan/history") as eves,
+    ):
+        await anns.until("acknowledged")
+        await eves.until("acknowledged")
+        await say(locked, "ann", rooms["ann"], "told")
+        await anns.until("resources/updated")
+        before = eves.body.count("resources/updated")
+        await say(locked, "eve", rooms["eve"], "told")
+        await eves.until("resources/updated")
+
+    assert before == 0
+    assert eves.body.count("resources/updated") == 1

@@ -46,17 +46,21 @@ class _Guarded:
     stream ends.
 
     Args:
+        rooms: By URI, what it means for this reader.
         rights: By URI. What has none here is passed on.
         scope: That of the stream.
     """
 
     def __init__(
         self,
-        bus: SubscriptionBus,
+        updates: Updates,
+        rooms: Mapping[str, wire.Room],
         rights: Mapping[str, MayHear],
         scope: anyio.CancelScope,
     ) -> None:
-        self._bus = bus
+        self._bus: SubscriptionBus = updates.bus
+        self._updates = updates
+        self._rooms = rooms
         self._rights = rights
         self._scope = scope
         self._asking: set[asyncio.Task[None]] = set()
@@ -73,6 +77,8 @@ class _Guarded:
 
         def heard(event: ServerEvent) -> None:
             uri = event.uri if isinstance(event, ResourceUpdated) else THE_LIST
+            if (room := self._rooms.get(uri)) is not None and room.id != self._updates.telling:
+                return
             if (may_hear := self._rights.get(uri)) is None:
                 listener(event)
                 return
@@ -147,7 +153,7 @@ class Subscriptions:
         if len(self._streams) >= MAX_LISTENERS:
             raise MCPError(INTERNAL_ERROR, "Too many listen at once. Try again later.")
         with self._updates.watching(rooms, list_version=version), anyio.CancelScope() as scope:
-            stream = ListenHandler(_Guarded(self._updates.bus, rights, scope))
+            stream = ListenHandler(_Guarded(self._updates, rooms, rights, scope))
             self._streams.add(stream)
             try:
                 return await stream(ctx, params)

@@ -54,6 +54,8 @@ class Updates:
     def __init__(self, client: RoomsClient) -> None:
         self.bus = InMemorySubscriptionBus()
         self._client = client
+        self.telling = ""  # the room of the event that is published now: a URI with a name may
+        # mean another one for each reader
         self._rooms: dict[str, _Watched] = {}  # by id
         self._list_watchers = 0
         self._list_version: int | None = None
@@ -168,6 +170,7 @@ class Updates:
         if watched is None:
             return
         for uri in list(watched.uris):
+            self.telling = update.room_id  # just before: listeners are called in the same step
             await self.bus.publish(ResourceUpdated(uri=uri))
         watched.cursor = update.last_seq
         if update.lifecycle is None:
@@ -190,6 +193,7 @@ class Listener:
         self._connection = connection
         self._watched: dict[str, Callable[[], None]] = {}  # by URI, how to stop
         self._may_hear: dict[str, MayHear] = {}  # by URI; that of the list is empty
+        self._room_ids: dict[str, str] = {}  # by URI
         self._pending: dict[ServerEvent, None] = {}
         self._sending: asyncio.Task[None] | None = None
         self._stop_list: Callable[[], None] | None = None
@@ -204,11 +208,14 @@ class Listener:
     def watch(self, uri: str, room: wire.Room | None, may_hear: MayHear) -> None:
         """Tell of changes of a resource from now on; `room` is None for one that is no room."""
         self._may_hear[uri] = may_hear
+        if room is not None:
+            self._room_ids[uri] = room.id
         if uri not in self._watched:
             self._watched[uri] = self._updates.watch({uri: room} if room else {})
 
     def unwatch(self, uri: str) -> None:
         self._may_hear.pop(uri, None)
+        self._room_ids.pop(uri, None)
         if stop := self._watched.pop(uri, None):
             stop()
 
@@ -224,6 +231,7 @@ class Listener:
     def _heard(self, event: ServerEvent) -> None:
         wanted = (
             event.uri in self._watched
+            and self._room_ids.get(event.uri) in (None, self._updates.telling)
             if isinstance(event, ResourceUpdated)
             else isinstance(event, ResourcesListChanged) and self._stop_list is not None
         )
