@@ -33,7 +33,7 @@ import apsw
 from room_mcp.rooms import Checked, Draft, Message, Past, Proof, Room, Stamp, Step
 from room_mcp.store.interface import IdempotencyKey
 from room_mcp.store.opening import open_store
-from room_mcp.store.sqlite.rows import key_of, message_row
+from room_mcp.store.sqlite.rows import MESSAGE_COLUMNS, key_of, message_row
 
 ROOM = "3f0c7a52-7f0e-4a52-8f0c-6a4f7a527f0e"
 TEXT = (
@@ -139,7 +139,8 @@ class BareWriter:
             _, *columns = message_row(no, message)
             rows.append((key_of(no, seq), *columns))
             keys.append((no, message.sender, key, b"f" * 32, seq))
-        db.executemany(f"INSERT INTO messages VALUES ({','.join('?' * 11)})", rows)
+        marks = ",".join("?" * len(rows[0]))
+        db.executemany(f"INSERT INTO messages ({MESSAGE_COLUMNS}) VALUES ({marks})", rows)
         db.executemany("INSERT INTO keys VALUES (?, ?, ?, ?, ?)", keys)
         db.execute("UPDATE rooms SET last_seq = ? WHERE no = ?", (seq, no))
         db.execute("COMMIT")
