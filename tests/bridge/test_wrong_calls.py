@@ -426,3 +426,12 @@ async def test_a_call_that_a_model_might_write_is_understood_or_mended(case: Cas
     assert [said for said in case.says if filled.get(said, said) not in answer.text] == []
     assert [word for word in NOT_FOR_AGENTS if word in answer.text] == []
     assert len(answer.text) < MAX_REPLY_CHARS
+
+
+async def test_a_refusal_repeats_nothing_that_acts_or_hides(house: House):
+    ann = await house.agent("ann")
+
+    answer = await ann.ask("close_room", {"room": ["x"], "conclusion": "é\u202e\u200b\x1b[31m"})
+
+    assert answer.is_error
+    assert not {"\u202e", "\u200b", "\x1b"} & set(answer.text)

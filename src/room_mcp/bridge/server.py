@@ -185,7 +185,7 @@ class RoomServer(MCPServer[None]):
         try:
             found = understood(name, arguments, schema)
         except WrongArguments as error:
-            return _said(plain(str(error)))
+            return _said(str(error))
         agent = self._agent(context)
         desk = agent.desk
         try:
@@ -337,14 +337,14 @@ def _told(
             nexts.append(call("list_rooms"))
             if agent.has_name and 0 < len(room.strip()) <= LONGEST_NAME:
                 nexts.append(f"{call('create_room', name=room.strip())} to open it")
-            return plain(f"{error} Next: {', or '.join(nexts)}.")
+            return f"{error} Next: {', or '.join(nexts)}."
         case AmbiguousRoom():
             one = short_ids(error.candidates)[error.candidates[0].id]
-            return plain(f"{error} Next: {corrected(tool, arguments, room=one)}")
+            return f"{error} Next: {corrected(tool, arguments, room=one)}"
         case ValidationError():
             return refused(tool, error, schema, arguments)
         case AddressError() | NameHeld():
-            return plain(str(error))
+            return str(error)
         case Nameless():
             return NAMELESS
         case OSError():
@@ -357,7 +357,8 @@ def _told(
 
 
 def _said(text: str) -> CallToolResult:
-    return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)
+    """A refusal; it may repeat what the model, or somebody before it, wrote."""
+    return CallToolResult(content=[TextContent(type="text", text=plain(text))], is_error=True)
 
 
 def _slim(tool: Tool) -> Tool:
