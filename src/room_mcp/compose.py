@@ -139,7 +139,7 @@ async def serve(settings: Settings, listening: Listening, door: Door) -> None:
 
     client = RoomsClient(SAME_PROCESS_URL, transport=_in_process(backend))
     verifier = _Verifier(store, resource_url)
-    keys = Keys(verifier, resource_url, door.requires_key, _note_wrong_key)
+    keys = Keys(verifier, resource_url, door.requires_key, _admitted_to_mcp)
     mcp = McpOverHttp(build_open_server(settings, client), keys=keys)
     app = create_app(
         store,
@@ -187,19 +187,25 @@ def _for_whom_it_is_made(scope: Scope) -> None:
             scope[KEY_ID] = key_id
 
 
-async def _note_wrong_key(scope: Scope) -> ASGIApp | None:
-    """Count and note a wrong key that came to MCP, as the gate does for REST; what to answer once
-    there are too many."""
+async def _admitted_to_mcp(scope: Scope, has_wrong_key: bool) -> ASGIApp | None:
+    """Count what comes to MCP as the gate does for REST: wrong keys, and connections. What to
+    answer once there are too many; None lets the request in."""
     from starlette.requests import HTTPConnection
 
     from room_mcp.backend.auditing import note_at_door
+    from room_mcp.backend.callers import CALLER, Caller
     from room_mcp.backend.errors import HttpProblem, problem
 
-    note_at_door(scope, HttpProblem("key_invalid", "The key lets nobody in."))
+    services = scope["app"].state.services
+    request = HTTPConnection(scope)
     try:
-        await scope["app"].state.services.gate.knock(HTTPConnection(scope))
-    except HttpProblem as too_many:
-        return problem(too_many)
+        if has_wrong_key:
+            note_at_door(scope, HttpProblem("key_invalid", "The key lets nobody in."))
+            await services.gate.knock(request)
+        scope[CALLER] = Caller() if has_wrong_key else await services.gate.caller(request)
+        await services.limiter.connected(request)
+    except HttpProblem as refusal:
+        return problem(refusal)
     return None
 
 

@@ -69,9 +69,15 @@ def trusting(app: ASGIApp) -> ASGIApp:
 
 @asynccontextmanager
 async def limited_desks(
-    folder: Path, *, count: int = 1, door: Door = OPEN_DOOR, **limits: int
+    folder: Path,
+    *,
+    count: int = 1,
+    door: Door = OPEN_DOOR,
+    given: Limits | None = None,
+    **limits: int,
 ) -> AsyncGenerator[Sequence[Limited]]:
-    """As many processes would be, on one file; `limits` are the settings of that name."""
+    """As many processes would be, on one file; `limits` are the settings of that name,
+    unless all are `given`."""
     settings = Settings(
         home=folder,
         store=str(folder / "rooms.db"),
@@ -88,7 +94,8 @@ async def limited_desks(
                 settings,
                 clock=clock,
                 door=door,
-                limits=Limits.of(settings, requires_key=door.requires_key, has_demo=door.has_demo),
+                limits=given
+                or Limits.of(settings, requires_key=door.requires_key, has_demo=door.has_demo),
             )
             await stack.enter_async_context(app.router.lifespan_context(app))
             http = httpx2.AsyncClient(

@@ -25,8 +25,8 @@ from room_mcp.bridge.server import build_open_server
 from room_mcp.client import RoomsClient
 from room_mcp.compose import (
     SAME_PROCESS_URL,
+    _admitted_to_mcp,
     _for_whom_it_is_made,
-    _note_wrong_key,
     _Verifier,
 )
 from room_mcp.settings import Settings
@@ -300,7 +300,7 @@ async def a_server(
 
     inside = httpx2.ASGITransport(backend, raise_app_exceptions=False)
     client = RoomsClient(SAME_PROCESS_URL, transport=inside)
-    keys = Keys(_Verifier(store, MCP_URL), MCP_URL, door.requires_key, _note_wrong_key)
+    keys = Keys(_Verifier(store, MCP_URL), MCP_URL, door.requires_key, _admitted_to_mcp)
     mcp = McpOverHttp(build_open_server(settings, client), keys=keys)
     app = create_app(store, settings, routes=mcp.routes, alongside=mcp.running, door=door)
     async with (

@@ -117,6 +117,7 @@ def _answering(operation: Operation) -> Handler:
         gate, limiter = services(request).gate, services(request).limiter
         try:
             await gate.admit(request, public=operation.public, demo=operation.is_of_demos)
+            await limiter.connected(request)
             await limiter.charge(request, cost)
             response = await operation.handler(request)
             if cost == "posts":

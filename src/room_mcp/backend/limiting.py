@@ -19,6 +19,7 @@ from room_mcp.store.interface import Store
 from room_mcp.store.limiting import Quota, Rate
 
 from .callers import ANYBODY, caller_of
+from .connections import CONNECTION, Connection
 from .errors import HttpProblem
 from .rates import Rates
 from .slots import Slot, Slots
@@ -31,6 +32,8 @@ POSTS_PER_S = 20
 READS_PER_S = 60
 KEY_WAITS = 200  # one key may stand for all agents of a team
 ADDRESS_WAITS = 30
+KEY_CONNECTIONS = 1_000  # five for each wait: hosts open several at once
+ADDRESS_CONNECTIONS = 256
 KEY_ROOMS = 1_000
 DEMO_ROOMS = 3
 _A_FEW = Rate(10, timedelta(seconds=6))  # ten a minute: of what nobody needs more often
@@ -54,6 +57,8 @@ class Limits:
         rates: By kind; one that is missing has no limit.
         waits: How many waits and streams may be open at once; 0: any number.
         address_waits: The same for callers without a key.
+        connections: How many connections may be open at once; 0: any number.
+        address_connections: The same for callers without a key.
         rooms: How many rooms that have not ended a caller may have; 0: any number.
         demo_rooms: The same for callers without a key.
     """
@@ -61,6 +66,8 @@ class Limits:
     rates: Mapping[str, Rate] = field(default_factory=lambda: MappingProxyType({}))
     waits: int = 0
     address_waits: int = 0
+    connections: int = 0
+    address_connections: int = 0
     rooms: int = 0
     demo_rooms: int = 0
 
@@ -85,6 +92,8 @@ class Limits:
             rates=MappingProxyType(rates),
             waits=waits,
             address_waits=min(waits, ADDRESS_WAITS) if requires_key else waits,
+            connections=KEY_CONNECTIONS if requires_key else 0,
+            address_connections=ADDRESS_CONNECTIONS if requires_key else 0,
             rooms=rooms,
             demo_rooms=DEMO_ROOMS if has_demo else rooms,
         )
@@ -101,6 +110,7 @@ class Limiter:
         self._store = store
         self._rates = Rates(store, clock)
         self._waits = Slots(store, "waits", clock)
+        self.connections = Slots(store, "connections", clock, keeps=True)
 
     def subject(self, request: HTTPConnection) -> str | None:
         """Whom a request counts for; None for a caller without limits."""
@@ -175,17 +185,18 @@ class Limiter:
             return None
         slot = await self._waits.open(subject, limit)
         if slot is None:
-            raise HttpProblem(
-                "rate_limited",
-                f"You have {limit} waits and streams open, as many as you may at once.",
-                f"End one of them, or try again in {RETRY_WAITS_S} seconds.",
-                headers={
-                    "Retry-After": str(RETRY_WAITS_S),
-                    "RateLimit-Policy": f'"waits";q={limit};qu="concurrent-requests"',
-                    "RateLimit": f'"waits";r=0;t={RETRY_WAITS_S}',
-                },
-            )
+            raise _too_many("waits", "waits and streams", limit, "concurrent-requests")
         return slot
+
+    async def connected(self, request: HTTPConnection) -> None:
+        """Count the connection that a request came by; raises HttpProblem for one too many."""
+        limits, keyed = self.limits, caller_of(request).key is not None
+        limit = limits.connections if keyed else limits.address_connections
+        connection: Connection | None = request.scope.get(CONNECTION)  # none in this process
+        if connection is None or not limit or (subject := self.subject(request)) is None:
+            return
+        if not await connection.counts_for(subject, lambda: self.connections.open(subject, limit)):
+            raise _too_many("connections", "connections", limit, "connections")
 
     # ---- rooms ------------------------------------------------------------------------------
 
@@ -199,6 +210,7 @@ class Limiter:
 
     async def aclose(self) -> None:
         await self._waits.aclose()
+        await self.connections.aclose()
 
 
 class _CountedStream(StreamingResponse):
@@ -219,6 +231,20 @@ async def _renewing(slot: Slot, chunks: AsyncIterator[bytes]) -> AsyncIterator[b
     async for chunk in chunks:  # at least one each few seconds, so that it stays in step
         await slot.renew()
         yield chunk
+
+
+def _too_many(kind: str, what: str, limit: int, unit: str) -> HttpProblem:
+    """More open at once than one may have."""
+    return HttpProblem(
+        "rate_limited",
+        f"You have {limit} {what} open, as many as you may at once.",
+        f"End one of them, or try again in {RETRY_WAITS_S} seconds.",
+        headers={
+            "Retry-After": str(RETRY_WAITS_S),
+            "RateLimit-Policy": f'"{kind}";q={limit};qu="{unit}"',
+            "RateLimit": f'"{kind}";r=0;t={RETRY_WAITS_S}',
+        },
+    )
 
 
 def _too_often(kind: Cost, rate: Rate, left: timedelta) -> HttpProblem:

@@ -20,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.utils import get_remote_addr
 from uvicorn.server import ServerState
 
+from .connections import CONNECTION, Connection
 from .errors import HttpProblem, problem
 
 IPV6_PREFIX_BITS = 64  # one customer has all addresses behind it
@@ -80,6 +81,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.timeout_keep_alive = self.limits.idle_s  # type: ignore[assignment]
         self._address = ""
+        self._connection = Connection()
         self._expecting = _Expecting.START
         self._refused = False
         self._fields = 0
@@ -121,6 +123,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._connection.lost()
         self._stop_waiting()
         self._stop_cutting()
         if not self._address:
@@ -153,6 +156,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope[CONNECTION] = self._connection  # type: ignore[literal-required]
         self._expect(_Expecting.HEADERS)
         self._fields = self._head_bytes = 0
 

@@ -14,6 +14,7 @@ from room_mcp.store.limiting import LimitStore, slots
 
 HELD_FOR = timedelta(seconds=120)  # then the slots of a process that died are free again
 RENEWED_BEFORE = timedelta(seconds=60)  # longer than any wait lasts, so that none outlives it
+KEEP_EVERY_S = 30.0  # often enough to be in time before a lease ends
 KEPT_S = 1.0  # how long slots stay here that nobody uses: who waited soon waits again
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -28,6 +29,7 @@ class _Held:
     opened: int = 0
     count: int = 0
     until: datetime = _LONG_AGO
+    limit: int = 0
     asking: int = 0
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -39,9 +41,22 @@ class Slots:
     """Slots of one kind, for all callers.
 
     While the store cannot be written, each process counts by itself.
+
+    Args:
+        keeps: Whether what is open has to be renewed here, because it may be silent for long.
     """
 
-    def __init__(self, store: LimitStore, kind: str, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        store: LimitStore,
+        kind: str,
+        clock: Callable[[], datetime],
+        *,
+        keeps: bool = False,
+    ) -> None:
+        self._keeps = keeps
+        self._keeper: asyncio.TimerHandle | None = None
+        self._renewing: set[asyncio.Task[None]] = set()
         self._store = store
         self._kind = kind
         self._clock = clock
@@ -53,17 +68,35 @@ class Slots:
     async def open(self, subject: str, limit: int) -> Slot | None:
         """A slot, until it is closed; None when the caller has as many as he may."""
         held = self._held.setdefault(subject, _Held())
+        held.limit = limit
         slot = Slot(self, subject, held, limit)
         await self._ensure(slot, 1)
         if held.opened >= held.count:
             self.tidy_soon()
             return None
         held.opened += 1
+        self._keep_soon()
         return slot
 
     async def renew(self, slot: Slot) -> None:
         """Keep what is open; to be called now and then while it is."""
         await self._ensure(slot, 0)
+
+    def _keep_soon(self) -> None:
+        if self._keeps and self._keeper is None and not self._closed:
+            self._keeper = asyncio.get_running_loop().call_later(KEEP_EVERY_S, self.keep)
+
+    def keep(self) -> None:
+        """Renew all that is open, and look again later."""
+        self._keeper = None
+        for subject, held in self._held.items():
+            if held.opened:
+                slot = Slot(self, subject, held, held.limit)
+                task = asyncio.get_running_loop().create_task(self.renew(slot))
+                self._renewing.add(task)
+                task.add_done_callback(self._renewing.discard)
+        if self._renewing:
+            self._keep_soon()
 
     async def _ensure(self, slot: Slot, more: int) -> None:
         """Have slots for what is open and more, for as long as a wait takes; or all there are."""
@@ -117,8 +150,9 @@ class Slots:
     async def aclose(self) -> None:
         """Give everything back: the process ends."""
         self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._keeper):
+            if timer is not None:
+                timer.cancel()
         if self._held:
             with suppress(StoreError):
                 await self._store.give_all_slots_back(self._holder)

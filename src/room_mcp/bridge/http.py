@@ -57,13 +57,14 @@ class Keys:
             `CLAIMED_KEY`, and the name that it stands for as their subject.
         resource_url: Where MCP is served, for tokens that were made for it.
         required: Whether nobody comes in without one.
-        note_wrong: Told of each wrong key; answers with what to say instead of 401, if anything.
+        admit: Told of each request and whether its key is a wrong one; answers with what to say
+            instead of letting it in, if anything.
     """
 
     verifier: TokenVerifier
     resource_url: str
     required: bool
-    note_wrong: Callable[[Scope], Awaitable[ASGIApp | None]]
+    admit: Callable[[Scope, bool], Awaitable[ASGIApp | None]]
 
 
 class McpOverHttp:
@@ -148,7 +149,7 @@ def _knowing_keys(app: ASGIApp, keys: Keys) -> ASGIApp:
             scope[KEY_ID] = (user.access_token.claims or {})[CLAIMED_KEY]
         shown = Headers(scope=scope).get("authorization", "").partition(" ")[2].strip()
         is_ours = shown.startswith(SERVER_KEY_PREFIX)
-        if is_ours and KEY_ID not in scope and (told := await keys.note_wrong(scope)) is not None:
+        if (told := await keys.admit(scope, is_ours and KEY_ID not in scope)) is not None:
             await told(scope, receive, send)
             return
         is_needed = keys.required or is_ours
