@@ -15,7 +15,7 @@ from rest_desk import BASE_URL, NOBODY, Checked, Desk, must_be_problem
 from starlette.types import Receive, Scope, Send
 
 from room_mcp.backend.app import create_app
-from room_mcp.backend.callers import trust
+from room_mcp.backend.callers import new_key, trust
 from room_mcp.backend.gate import OPEN_DOOR, Door
 from room_mcp.backend.service import utc_now
 from room_mcp.settings import Settings
@@ -350,3 +350,13 @@ async def test_times_come_with_all_digits_that_the_links_are_made_of(house: Hous
     house.store.note_refusal(Entry(at, "join", "muted"))
 
     assert (await house.audit())[0]["at"] == "2026-01-01T12:00:00.000007Z"
+
+
+async def test_a_key_that_was_sent_as_a_name_is_not_kept(house: House):
+    room = await house.room()
+    path = f"/agent/rooms/{room['id']}/messages"
+    await house.http.get(path, params={"reader": new_key()})
+    await house.http.get(path, params={"reader": "rex"})
+
+    details = [one["detail"] for one in await house.refusals()]
+    assert details == [None, "'rex' is not a member of this room."]

@@ -72,7 +72,8 @@ def waiting(readings: Mapping[str, Reading], now: datetime) -> list[str]:
     ]
 
 
-def room_fields(of: Room, store_epoch: str, updated_at: datetime) -> dict[str, object]:
+def _plate(of: Room, updated_at: datetime) -> dict[str, object]:
+    """What stands on a room's door."""
     return {
         "room_id": of.id,
         "id": of.id,
@@ -84,6 +85,12 @@ def room_fields(of: Room, store_epoch: str, updated_at: datetime) -> dict[str, o
         "listed": of.listed,
         "created_at": timestamp(of.created_at),
         "updated_at": timestamp(updated_at),
+    }
+
+
+def room_fields(of: Room, store_epoch: str, updated_at: datetime) -> dict[str, object]:
+    return {
+        **_plate(of, updated_at),
         "message_count": of.last_seq,
         "last_seq": of.last_seq,
         "epoch": epoch(store_epoch, of),
@@ -105,22 +112,8 @@ def seen(of: Room, proof: Proof, store_epoch: str, updated_at: datetime) -> dict
 
 
 def _from_outside(of: Room) -> dict[str, object]:
-    created_at = timestamp(of.created_at)
-    return {
-        "room_id": of.id,
-        "id": of.id,
-        "name": of.name,
-        "purpose": of.purpose,
-        "template": of.contract.template,
-        "lifecycle": of.lifecycle,
-        "access": of.admission.access,
-        "listed": of.listed,
-        "created_at": created_at,
-        "updated_at": created_at,
-        "message_count": 0,
-        "last_seq": 0,
-        "epoch": "",
-    }
+    # When it changed is nobody's business who may not read it.
+    return {**_plate(of, of.created_at), "message_count": 0, "last_seq": 0, "epoch": ""}
 
 
 def outside(of: Room) -> wire.Info:

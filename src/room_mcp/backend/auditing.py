@@ -20,6 +20,7 @@ from room_mcp.store.interface import Store, StoreError
 
 from .callers import REQUEST_ID, caller_of
 from .errors import HttpProblem, described
+from .secrets import secret_in
 from .subjects import subject_of
 
 # Who tried what he may not. What a conversation refuses as a matter of course, such as a body that
@@ -103,7 +104,7 @@ def note_refusal(error: Exception, store: AuditStore, at: datetime) -> None:
     by_ourselves = code == "room_not_found" and caller_of(call.request).trusted
     if code not in KEPT_REFUSALS or by_ourselves:
         return
-    about = sentence if code in _NAMED else ""
+    about = sentence if code in _NAMED and secret_in(sentence) is None else ""
     with suppress(StoreError):  # the refusal stands, whether or not it can be kept
         made = entry(call.name, store, at, _room_id(call.request), detail=about)
         store.note_refusal(replace(made, outcome=code))
