@@ -252,7 +252,8 @@ async def _warn_without_key(store: Store) -> None:
     if not any(key.is_valid(now) for key in await store.server_keys()):
         print(
             "room-mcp: no key is valid yet, so nobody can come in: "
-            "`room-mcp keys create NAME --admin` makes one, also while the server runs.",
+            "`room-mcp invite` brings another machine in, `room-mcp keys create NAME` makes a key; "
+            "both also while the server runs.",
             file=sys.stderr,
         )
 

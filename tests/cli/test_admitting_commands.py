@@ -92,9 +92,11 @@ def test_whoever_has_the_store_sees_its_unlisted_rooms(shell: Shell):
     shell.env["ROOM_MCP_URL"] = shell.start("serve", "--port", "0", "--require-key").line()
     key = shell_of_store(shell)("keys", "create", "ann").out.strip()
     shell.env["ROOM_MCP_KEY"] = key
-    shell("create", "review")
+    created = shell("create", "review")
+    id = shell("rooms", "--json").json["rooms"][0]["id"]
     rooms = shell_of_store(shell)("rooms")
 
+    assert f'join_room(room="{id}")' in created.out  # others do not find it by its name
     assert '"review" · open' in rooms.out
     assert "unlisted" in rooms.out
 

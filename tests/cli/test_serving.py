@@ -94,7 +94,8 @@ def test_whoever_lets_others_in_is_told_when_nobody_has_a_key(shell: Shell):
     serving.signal(signal.SIGTERM)
 
     (told,) = serving.err.splitlines()
-    assert "room-mcp keys create NAME --admin" in told
+    assert "`room-mcp invite`" in told
+    assert "`room-mcp keys create NAME`" in told
 
 
 def test_whoever_has_a_key_is_told_nothing(shell: Shell):

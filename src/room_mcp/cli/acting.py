@@ -54,8 +54,10 @@ async def _create(client: RoomsClient, args: argparse.Namespace, settings: Setti
         return 0
     for line in told(joined) if joined else ():
         print(lines.fact(line))
-    shown = lines.quoted(room.name)
-    print(f"Agents: join_room(room={shown}). People: room-mcp watch {lines.word(room.name)}")
+    # Others find an unlisted room by its id alone.
+    called = room.name if room.listed else room.id
+    watching = f"room-mcp watch {lines.word(called)}"
+    print(f"Agents: join_room(room={lines.quoted(called)}). People: {watching}")
     return 0
 
 
