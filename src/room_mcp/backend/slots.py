@@ -84,19 +84,24 @@ class Slots:
 
     def _keep_soon(self) -> None:
         if self._keeps and self._keeper is None and not self._closed:
-            self._keeper = asyncio.get_running_loop().call_later(KEEP_EVERY_S, self.keep)
+            self._keeper = asyncio.get_running_loop().call_later(KEEP_EVERY_S, self._keep)
 
-    def keep(self) -> None:
-        """Renew all that is open, and look again later."""
+    def _keep(self) -> None:
         self._keeper = None
-        for subject, held in self._held.items():
-            if held.opened:
-                slot = Slot(self, subject, held, held.limit)
-                task = asyncio.get_running_loop().create_task(self.renew(slot))
-                self._renewing.add(task)
-                task.add_done_callback(self._renewing.discard)
-        if self._renewing:
+        task = asyncio.get_running_loop().create_task(self.keep())
+        self._renewing.add(task)
+        task.add_done_callback(self._renewing.discard)
+
+    async def keep(self) -> None:
+        """Renew all that is open, and look again later."""
+        opened = [
+            Slot(self, subject, held, held.limit)
+            for subject, held in self._held.items()
+            if held.opened
+        ]
+        if opened:
             self._keep_soon()
+        await asyncio.gather(*map(self.renew, opened))
 
     async def _ensure(self, slot: Slot, more: int) -> None:
         """Have slots for what is open and more, for as long as a wait takes; or all there are."""
