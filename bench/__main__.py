@@ -3,5 +3,7 @@
 import subprocess
 import sys
 
-for script in ("bench.stdio_figures", "bench.http_figures", "bench.store_act", "bench.rules_cost"):
-    subprocess.run([sys.executable, "-m", script], check=True)
+SCRIPTS = ("stdio_figures", "http_figures", "store_act", "long_files", "rules_cost")
+
+for script in SCRIPTS:
+    subprocess.run([sys.executable, "-m", f"bench.{script}"], check=True)
