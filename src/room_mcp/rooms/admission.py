@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
 
+from .copying import changed
 from .members import Proof
 from .message import SenderType
 from .names import skeleton
@@ -43,7 +44,7 @@ class Barring(NamedTuple):
     principal: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Admission:
     """What changes only when somebody comes, is let in or is sent away.
 
@@ -65,12 +66,12 @@ class Admission:
     def without_knock(self, name: str) -> Admission:
         wanted = skeleton(name)
         kept = tuple(one for one in self.knocking if skeleton(one.name) != wanted)
-        return replace(self, knocking=kept)
+        return changed(self, knocking=kept)
 
     def without_knocks_of(self, principal: str) -> Admission:
         """Without whoever waits by this server key; the empty one is nobody's."""
         kept = tuple(one for one in self.knocking if not principal or one.principal != principal)
-        return replace(self, knocking=kept)
+        return changed(self, knocking=kept)
 
     def bars(self, name: str, principal: str) -> bool:
         """Whether somebody of this name, or with this server key, was sent away."""
@@ -82,11 +83,11 @@ class Admission:
 
     def barring(self, name: str, principal: str) -> Admission:
         kept = self.letting_back(name).barred
-        return replace(self, barred=(*kept, Barring(skeleton(name), principal))[-MAX_BARRED:])
+        return changed(self, barred=(*kept, Barring(skeleton(name), principal))[-MAX_BARRED:])
 
     def letting_back(self, name: str) -> Admission:
         wanted = skeleton(name)
-        return replace(self, barred=tuple(one for one in self.barred if one.name != wanted))
+        return changed(self, barred=tuple(one for one in self.barred if one.name != wanted))
 
 
 EVERYBODY = Admission()

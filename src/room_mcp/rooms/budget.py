@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
@@ -44,6 +45,10 @@ class Allowance:
     size_bytes: int | None = None
     per_type: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
+    @property
+    def is_unlimited(self) -> bool:
+        return self.messages is None and self.size_bytes is None and not self.per_type
+
     def messages_left(self, spent: Spent) -> int | None:
         return None if self.messages is None else max(0, self.messages - spent.messages)
 
@@ -74,7 +79,7 @@ class Allowance:
         return max(shares, default=0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Budget:
     """The limits of a room, of each member, and of its time.
 
@@ -89,6 +94,11 @@ class Budget:
     reserve_messages: int = RESERVE_MESSAGES
     reserve_bytes: int = RESERVE_BYTES
     outcome: str = ""
+
+    @cached_property
+    def is_unlimited(self) -> bool:
+        """Whether messages and bytes have no limit; time may have one."""
+        return self.room.is_unlimited and self.member.is_unlimited
 
     def percent_of_time(self, began_at: datetime, at: datetime) -> int:
         """How much of the lifetime is over, 0 without one."""
@@ -145,4 +155,6 @@ def is_told(limit: int, count: int) -> bool:
 
 def newly_told(told: int, percent: int) -> int:
     """The mark of TOLD_AT_PERCENT that was passed and not told yet; 0 for none."""
+    if percent < TOLD_AT_PERCENT[0]:
+        return 0
     return max((mark for mark in TOLD_AT_PERCENT if told < mark <= percent), default=0)

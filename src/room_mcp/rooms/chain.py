@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from .copying import changed
 from .message import Message
 from .room import Step
 
@@ -53,10 +54,10 @@ def chained(head: str | None, step: Step) -> Step:
     linked: list[Message] = []
     for message in step.messages:
         head = link(head, message)
-        linked.append(replace(message, chain=head))
+        linked.append(changed(message, chain=head))
     if step.room.chain == head:
         return step
-    return step._replace(room=replace(step.room, chain=head), messages=tuple(linked))
+    return step._replace(room=changed(step.room, chain=head), messages=tuple(linked))
 
 
 @dataclass(frozen=True, slots=True)

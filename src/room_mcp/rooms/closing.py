@@ -13,7 +13,7 @@ Reason = Literal["terminal", "closed", "budget", "lifetime", "idle", "stalled"]
 _SUMMARIES = ("conclusion", "summary", "rationale", "reason", "text")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Closing:
     """How a room ended. `seq` is the message that ended it, or the notice itself.
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
 from .admission import MAX_KNOCKING, Knock
+from .copying import changed
 from .expectations import after_leaving
 from .members import Member, Proof
 from .message import SenderType, Stamp
@@ -45,7 +46,7 @@ def entered(room: R, wish: Wish, proof: Proof, stamp: Stamp) -> R:
     known = room.members.get(skeleton(wish.name))
     if known is not None and skeleton(wish.name) == OWNER:
         room.must_hold_name(known, proof)
-        return room if known.active else room.having(replace(known, active=True))
+        return room if known.active else room.having(changed(known, active=True))
     if known is None:
         room.must_act_as(wish.name, proof)
     elif not known.is_by(proof):
@@ -59,7 +60,7 @@ def entered(room: R, wish: Wish, proof: Proof, stamp: Stamp) -> R:
     if known is None:
         _must_have_place(room, proof)
         if room.admission.knock(wish.name) is not None:  # the owner takes the name himself
-            room = replace(room, admission=room.admission.without_knock(wish.name))
+            room = changed(room, admission=room.admission.without_knock(wish.name))
     back = (
         _new_member(room, wish, proof, stamp.at)
         if known is None
@@ -129,7 +130,7 @@ def _taken_up(room: RoomState, known: Member, wish: Wish, proof: Proof) -> Membe
             raise NameTaken(f"{known.name!r} is already in this room.", name=known.name)
     joined_seq = known.joined_seq if known.active else room.last_seq
     if known.principal or (proof.principal and not keeps_key):
-        return replace(
+        return changed(
             known,
             active=True,
             key_hash=None,
@@ -140,7 +141,7 @@ def _taken_up(room: RoomState, known: Member, wish: Wish, proof: Proof) -> Membe
     kept = keeps_key or wish.new_key_hash is None
     key_hash = known.key_hash if kept else wish.new_key_hash
     protected = known.protected or wish.protect or keeps_key or room.admission.access != "open"
-    return replace(
+    return changed(
         known,
         active=True,
         key_hash=key_hash,
@@ -155,12 +156,12 @@ def _with_role(
     if known is None or not known.active or role not in (None, known.role):
         others = (one for one in room.active_members if one.name != back.name)
         kept = None if known is None else known.role
-        back = replace(back, role=role_for(room.contract, role, back.name, kind, others, kept))
+        back = changed(back, role=role_for(room.contract, role, back.name, kind, others, kept))
     if back == known:
         return room
     after = room.having(back)
     if known is not None and known.role != back.role:
-        after = replace(after, verdicts=without(after.verdicts, back, room.contract))
+        after = changed(after, verdicts=without(after.verdicts, back, room.contract))
     return after
 
 
@@ -196,7 +197,7 @@ def _knocked(room: R, wish: Wish, proof: Proof, at: datetime) -> R:
         principal=proof.principal,
     )
     admission = room.admission
-    return replace(room, admission=replace(admission, knocking=(*admission.knocking, knock)))
+    return changed(room, admission=changed(admission, knocking=(*admission.knocking, knock)))
 
 
 def admitted(room: R, name: str, stamp: Stamp) -> R:
@@ -207,7 +208,7 @@ def admitted(room: R, name: str, stamp: Stamp) -> R:
         admission = room.admission.letting_back(name)
         if admission == room.admission:
             raise _nobody(room, name)
-        return replace(room, admission=admission)
+        return changed(room, admission=admission)
     if skeleton(name) in room.members:
         raise NameTaken(f"{knock.name!r} is somebody else in this room by now.", name=knock.name)
     member = Member(
@@ -222,7 +223,7 @@ def admitted(room: R, name: str, stamp: Stamp) -> R:
     )
     after = _with_role(room, member, None, knock.role, knock.kind)
     admission = room.admission.without_knock(name).letting_back(name)
-    return replace(after, admission=admission)
+    return changed(after, admission=admission)
 
 
 def declined(room: R, name: str) -> R:
@@ -232,7 +233,7 @@ def declined(room: R, name: str) -> R:
     if knock is None:
         raise _nobody(room, name)
     admission = room.admission.without_knock(name).without_knocks_of(knock.principal)
-    return replace(room, admission=admission.barring(knock.name, knock.principal))
+    return changed(room, admission=admission.barring(knock.name, knock.principal))
 
 
 def _nobody(room: RoomState, name: str) -> NotAMember:
@@ -245,7 +246,7 @@ def muted(room: R, name: str, *, silent: bool) -> R:
     again. Raises NotAMember."""
     for one in _all_of(room, room.must_be_member(name)):
         if one.muted != silent:
-            room = room.having(replace(one, muted=silent))
+            room = room.having(changed(one, muted=silent))
     return room
 
 
@@ -259,8 +260,8 @@ def _all_of(room: RoomState, member: Member) -> tuple[Member, ...]:
 
 def without_member(room: R, member: Member) -> R:
     """The room after a member left: nothing waits for him, and his verdict counts no longer."""
-    gone = replace(member, active=False)
-    return replace(
+    gone = changed(member, active=False)
+    return changed(
         room.having(gone),
         expectations=after_leaving(room.expectations, gone.name),
         verdicts=without(room.verdicts, gone, room.contract),
@@ -275,4 +276,4 @@ def removed(room: R, name: str) -> R:
     for one in _all_of(room, member):
         after = without_member(after, one)
     admission = room.admission.without_knocks_of(member.principal)
-    return replace(after, admission=admission.barring(member.name, member.principal))
+    return changed(after, admission=admission.barring(member.name, member.principal))

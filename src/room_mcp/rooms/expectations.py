@@ -84,6 +84,8 @@ def after_message(
         WorkTaken: It accepts work that was offered to anybody and that somebody has accepted.
         RoomFull: It asks for more work than a room keeps in mind.
     """
+    if not before and message.type not in contract.expects:
+        return before
     left: list[Expectation] = []
     for one in before:
         is_meant = one.seq == message.reply_to or (answers_all and one.is_on(message.sender))

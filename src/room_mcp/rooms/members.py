@@ -65,7 +65,7 @@ class Proof(NamedTuple):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Member:
     """Somebody who joined. `active` is False after leaving; the name stays his.
 

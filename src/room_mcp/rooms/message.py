@@ -133,7 +133,7 @@ class Stamp(NamedTuple):
     ids: tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Message:
     """A message as the room keeps it; `seq` counts 1, 2, 3 … in its room without gaps.
 

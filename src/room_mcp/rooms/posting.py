@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Generic, NamedTuple, Protocol, TypeVar
@@ -10,6 +10,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 from .budget import Allowance, Spent, is_told, newly_told
 from .checking import Checked
 from .closing import conclusion_of
+from .copying import changed
 from .expectations import Expectations, after_message, meant_by, meets
 from .guard import Features, Verdict
 from .guarding import UNJUDGED, Judged, judged
@@ -68,19 +69,18 @@ def posted(
     _must_be_allowed(room, draft, sender)
     rules = (contract.terminal[at] for at in checked.endings)
     may_end = any(not rule.by or sender.role in rule.by for rule in rules)
+    here = room.active_members
     size_bytes = draft.size_bytes
     _must_have_space(room, size_bytes, reserve=FULL_ROOM_RESERVE_BYTES if may_end else 0)
     if draft.sender_type != "human":
         _must_be_within_budget(room, draft.type, size_bytes, sender, may_end=may_end)
-    message = _message_from(room, draft, sender, stamp, past.author_of)
+    message = _message_from(room, draft, sender, here, stamp, past.author_of)
     by_guard = _judged(room, message, checked, sender, past, may_end=may_end)
     if by_guard.is_quiet:
-        message = replace(message, wakes=())
+        message = changed(message, wakes=())
     # A user type answers all of its kind, unless it says which.
     answers_all = draft.reply_to is None and draft.type not in BUILT_IN_TYPES
-    open_now = after_message(
-        room.expectations, message, contract, room.active_members, answers_all=answers_all
-    )
+    open_now = after_message(room.expectations, message, contract, here, answers_all=answers_all)
     after, notices = _after(room, message, checked, sender, size_bytes, by_guard, open_now)
     return Posted(after, message, notices, by_guard.is_stalled)
 
@@ -125,6 +125,8 @@ def _must_be_within_budget(
     room: RoomState, type: str, size_bytes: int, sender: Member, *, may_end: bool
 ) -> None:
     budget = room.contract.budget
+    if budget.is_unlimited:
+        return
     for allowance, spent, whose in (
         (budget.room, room.spent, "the room"),
         (budget.member, sender.spent, sender.name),
@@ -172,7 +174,12 @@ def _or_end(room: RoomState, sender: Member, words: str) -> str:
 
 
 def _message_from(
-    room: RoomState, draft: Draft, sender: Member, stamp: Stamp, author_of: AuthorOf
+    room: RoomState,
+    draft: Draft,
+    sender: Member,
+    here: Sequence[Member],
+    stamp: Stamp,
+    author_of: AuthorOf,
 ) -> Message:
     contract = room.contract
     reply_to = draft.reply_to
@@ -183,7 +190,6 @@ def _message_from(
         )
     if reply_to is None and (draft.type in contract.answering or draft.type == "accept"):
         reply_to = meant_by(room.expectations, draft.type, sender.name)
-    here = room.active_members
     message = Message(
         room_id=room.id,
         seq=room.last_seq + 1,
@@ -193,7 +199,7 @@ def _message_from(
         sender_type=draft.sender_type,
         type=draft.type,
         content=draft.content,
-        to=tuple(dict.fromkeys(_known_as(room, name) for name in draft.to)),
+        to=tuple(dict.fromkeys([_known_as(room, name) for name in draft.to])),
         reply_to=reply_to,
         mentions=mentioned(draft.text, [member.name for member in here]),
     )
@@ -201,7 +207,7 @@ def _message_from(
     if rule is Wakes.AUTHOR and reply_to is None and draft.type not in BUILT_IN_TYPES:
         rule = Wakes.SMALL_ROOM  # it answers nothing that is open
     woken = woken_by(message, rule, here, author_of)
-    return replace(message, wakes=woken) if woken else message
+    return changed(message, wakes=woken) if woken else message
 
 
 def _known_as(room: RoomState, name: str) -> str:
@@ -268,20 +274,14 @@ def _after(
     open_now: Expectations,
 ) -> tuple[R, tuple[str, ...]]:
     budget = room.contract.budget
-    spent, own = room.spent, sender.spent
-    if message.sender_type != "human":
+    spent, own, told = room.spent, sender.spent, 0
+    by_agent = message.sender_type != "human"
+    if by_agent:
         counted = budget.counts(message.type)
         spent = spent.after(message.type, size_bytes, counted=counted)
         own = own.after(message.type, size_bytes, counted=counted)
-    told = 0
-    if message.sender_type != "human":
-        percent = max(
-            budget.room.percent(spent),
-            budget.member.percent(own),
-            budget.percent_of_time(room.began_at, message.at),
-        )
-        told = newly_told(sender.told_percent, percent)
-    member = replace(
+        told = newly_told(sender.told_percent, _percent(room, spent, own, message.at))
+    member = changed(
         sender,
         messages=sender.messages + 1,
         size_bytes=sender.size_bytes + size_bytes,
@@ -289,7 +289,7 @@ def _after(
         standing=by_guard.standing,
         told_percent=told or sender.told_percent,
     )
-    after = replace(
+    after = changed(
         room,
         members=MappingProxyType({**room.members, skeleton(sender.name): member}),
         spent=spent,
@@ -300,14 +300,23 @@ def _after(
         expectations=open_now,
         verdicts=_verdicts(room, message, checked, sender),
     )
-    if message.sender_type == "human":
+    if not by_agent:
         after = _heard_a_person(after)
     notices = [by_guard.notice] if by_guard.notice else []
     if told:
         notices.append(_budget_notice(after, member))
-    if message.sender_type != "human":
+    if by_agent and not budget.is_unlimited:
         notices += _type_notices(after, member, message.type)
     return after, tuple(notices)
+
+
+def _percent(room: RoomState, spent: Spent, own: Spent, at: datetime) -> int:
+    """How much of its budget is spent, whatever part of it is spent most."""
+    budget = room.contract.budget
+    of_time = budget.percent_of_time(room.began_at, at)
+    if budget.is_unlimited:
+        return of_time
+    return max(budget.room.percent(spent), budget.member.percent(own), of_time)
 
 
 def _reserve_since(room: RoomState, spent: Spent, at: datetime) -> datetime | None:
@@ -335,10 +344,10 @@ def _verdicts(
 def _heard_a_person(room: R) -> R:
     """A person spoke: the guard begins anew with everybody."""
     members = {
-        key: replace(member, standing=UNJUDGED.standing) if member.standing.score else member
+        key: changed(member, standing=UNJUDGED.standing) if member.standing.score else member
         for key, member in room.members.items()
     }
-    return replace(room, members=MappingProxyType(members))
+    return changed(room, members=MappingProxyType(members))
 
 
 def _type_notices(room: RoomState, member: Member, type: str) -> list[str]:

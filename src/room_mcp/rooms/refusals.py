@@ -120,6 +120,13 @@ class RoomClosed(Refusal):
     advice = "It is over: send nothing more here, and report the outcome to your user."
 
 
+class RoomOpen(Refusal):
+    """It is for rooms that have ended, and this one goes on."""
+
+    code = "room_open"
+    advice = "Close it first: `room-mcp close ROOM`, or POST /agent/rooms/ID/close."
+
+
 class RoomPaused(Refusal):
     """The owner holds the conversation."""
 

@@ -7,15 +7,17 @@ made; or it raises a `Refusal` and nothing has changed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 from typing import NamedTuple
 
+from . import keeping
 from .budget import NOTHING_SPENT
 from .checking import Checked, checked
 from .closing import MAX_CONCLUSION_CHARS, Closing, Reason, closing_notice, conclusion_of, notice
 from .contract import Contract, TerminalRule
+from .copying import changed
 from .entering import Wish, admitted, declined, entered, muted, removed, without_member
 from .guard import features
 from .guarding import AT_REST
@@ -58,7 +60,7 @@ class Step(NamedTuple):
     notices: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Room(RoomState):
     """The state of a room, with what can be done to it."""
 
@@ -110,7 +112,7 @@ class Room(RoomState):
         """
         self.must_go_on(stamp.at)
         if (knock := self.admission.knock(name)) is not None and knock.is_by(proof):
-            return Step(replace(self, admission=self.admission.without_knock(name)))
+            return Step(changed(self, admission=self.admission.without_knock(name)))
         room = without_member(self, self.must_speak_as(name, proof))
         return room._ended_if_decided(stamp)
 
@@ -184,7 +186,7 @@ class Room(RoomState):
             )
         if prepared is None:
             prepared = checked(self.contract, draft)
-        elif prepared.contract != self.contract:
+        elif prepared.contract is not self.contract and prepared.contract != self.contract:
             raise ContractChanged("The rules of this room have changed meanwhile.")
         sender = self._speaker(draft, proof, stamp)
         if sender.muted:
@@ -212,7 +214,7 @@ class Room(RoomState):
         self.must_hold_name(known, proof)
         if known.protected or not proof.shows(known.key_hash):
             return known
-        return replace(known, protected=True)
+        return changed(known, protected=True)
 
     def _must_join_by_speaking(self, draft: Draft, proof: Proof) -> None:
         """Raises NotAMember, NotYetAdmitted or Barred where that takes more than a message."""
@@ -311,10 +313,10 @@ class Room(RoomState):
         at = self.time(stamp)
         said = self._said("room.reopened", by, stamp.ids[0], at)
         members = {
-            key: replace(one, spent=NOTHING_SPENT, standing=AT_REST, told_percent=0)
+            key: changed(one, spent=NOTHING_SPENT, standing=AT_REST, told_percent=0)
             for key, one in self.members.items()
         }
-        room = replace(
+        room = changed(
             self,
             lifecycle="open",
             closing=None,
@@ -322,6 +324,7 @@ class Room(RoomState):
             spent=NOTHING_SPENT,
             reserve_since=None,
             reopened_at=at,
+            archived_at=None,
             members=MappingProxyType(members),
             last_seq=said.seq,
             last_at=at,
@@ -350,26 +353,27 @@ class Room(RoomState):
                 "What the guard takes for a fact cannot change while a room is open.",
                 advice="Choose guard.numbers when the room is made.",
             )
-        room = replace(self, contract=contract)
+        room = changed(self, contract=contract)
         if contract.budget == instead_of.budget:
             return Step(room)
-        members = {key: replace(one, told_percent=0) for key, one in self.members.items()}
+        members = {key: changed(one, told_percent=0) for key, one in self.members.items()}
         is_spent = contract.budget.room.is_spent(self.spent)
         since = (self.reserve_since or self.time(stamp)) if is_spent else None
-        return Step(replace(room, members=MappingProxyType(members), reserve_since=since))
+        return Step(changed(room, members=MappingProxyType(members), reserve_since=since))
 
     def without_texts(self) -> Room:
         """The room once its messages are erased: what it repeats of them is gone as well."""
-        closing = self.closing and replace(self.closing, conclusion="")
-        verdicts = tuple(one._replace(conclusion="") for one in self.verdicts)
-        return replace(
-            self,
-            size_bytes=0,
-            erasures=self.erasures + 1,
-            closing=closing,
-            verdicts=verdicts,
-            chain=None if self.chain is None else "",  # begun anew: a hash would tell of the text
-        )
+        return keeping.without_texts(self)
+
+    def rename(self, name: str, by: str, *, proof: Proof, stamp: Stamp) -> Step:
+        """Be called otherwise, also after the end; the owner's right."""
+        return Step(*keeping.renamed(self, name, by, proof, stamp))
+
+    def archive(self, *, proof: Proof, stamp: Stamp, undo: bool = False) -> Step:
+        """Leave lists and searches after the end, or come back into them; the owner's right."""
+        if undo:
+            return Step(keeping.taken_out(self, proof))
+        return Step(keeping.archived(self, stamp.at, proof))
 
     def pause(self, by: str, *, proof: Proof, stamp: Stamp) -> Step:
         """Refuse all messages but people's until `resume`; the owner's right."""
@@ -387,7 +391,7 @@ class Room(RoomState):
         if self.lifecycle == to:
             return Step(self)
         said = self._said(notice_type, by, stamp.ids[0], self.time(stamp))
-        return Step(replace(self, lifecycle=to, last_seq=said.seq, last_at=said.at), (said,))
+        return Step(changed(self, lifecycle=to, last_seq=said.seq, last_at=said.at), (said,))
 
     def _said(self, type: str, by: str, id: str, at: datetime) -> Message:
         return notice(self.id, self.last_seq + 1, id, type, {"by": by}, at)
@@ -434,7 +438,7 @@ class Room(RoomState):
 
     def _closed(self, closing: Closing, notice_id: str) -> Step:
         said = closing_notice(self.id, self.last_seq + 1, notice_id, closing)
-        room = replace(
+        room = changed(
             self,
             lifecycle="closed",
             closing=closing,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import Literal, Self
@@ -12,6 +12,7 @@ from .admission import EVERYBODY, Admission
 from .budget import NOTHING_SPENT, Deadline, Spent, deadlines
 from .closing import Closing
 from .contract import Contract
+from .copying import changed
 from .expectations import Expectations
 from .members import Member, Proof
 from .message import Stamp
@@ -32,13 +33,14 @@ from .verdicts import Verdict, Verdicts, deciding
 Lifecycle = Literal["open", "paused", "closed"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RoomState:
     """The state of one room. `members` is keyed by the skeleton of the name.
 
     `chain` is the hash of the last message, where the room has a chain of them.
     `spent`, `verdicts` and the guard's standings count since `began_at`, when it was opened or
-    last reopened; `reserve_since` is when its budget was spent.
+    last reopened; `reserve_since` is when its budget was spent. `archived_at` is when its owner
+    put it away.
     """
 
     id: str
@@ -64,6 +66,7 @@ class RoomState:
     erasures: int = 0
     chain: str | None = None
     admission: Admission = EVERYBODY
+    archived_at: datetime | None = None
 
     # ---- questions --------------------------------------------------------------------------
 
@@ -78,7 +81,12 @@ class RoomState:
 
     @property
     def active_members(self) -> tuple[Member, ...]:
-        return tuple(member for member in self.members.values() if member.active)
+        return tuple([member for member in self.members.values() if member.active])
+
+    @property
+    def is_archived(self) -> bool:
+        """Whether it is left out of lists; a version that knows no archive may have reopened it."""
+        return self.archived_at is not None and self.closing is not None
 
     @property
     def began_at(self) -> datetime:
@@ -268,7 +276,7 @@ class RoomState:
     def having(self, member: Member) -> Self:
         """The room with this member, new or changed."""
         members = {**self.members, skeleton(member.name): member}
-        return replace(self, members=MappingProxyType(members))
+        return changed(self, members=MappingProxyType(members))
 
     def time(self, stamp: Stamp) -> datetime:
         """The stamp's time, never before the last message: timestamps are monotone."""

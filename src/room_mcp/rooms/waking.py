@@ -22,19 +22,25 @@ def woken_by(
     """
     if rule is Wakes.NOBODY:
         return ()
-    others = tuple(member.name for member in here if member.name != message.sender)
+    others = tuple([member.name for member in here if member.name != message.sender])
     if rule is Wakes.ALL:
         return others
     named = addressed(message)
     if named or (message.to and rule is not Wakes.ADDRESSED):
         return tuple(name for name in others if name in named)
     if rule is Wakes.SMALL_ROOM:
-        agents = sum(member.kind == "agent" for member in here)
-        return others if agents <= WAKE_ALL_MEMBERS else ()
+        return others if _is_small(here) else ()
     if rule is Wakes.AUTHOR:
         author = None if message.reply_to is None else author_of(message.reply_to)
         return tuple(name for name in others if name == author)
     raise Malformed(
         f"A message of type {message.type} names its receiver.",
         advice=f"Send it with to=[…]; here are: {', '.join(others) or 'nobody yet'}.",
+    )
+
+
+def _is_small(here: Sequence[Member]) -> bool:
+    return (
+        len(here) <= WAKE_ALL_MEMBERS
+        or sum(member.kind == "agent" for member in here) <= WAKE_ALL_MEMBERS
     )
