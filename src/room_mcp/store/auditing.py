@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+import threading
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -22,6 +24,10 @@ EXPIRE = "expire"
 _BESIDES = frozenset({POST, EXPIRE})  # no entries themselves, only what they bring about
 FIRST_LINK = ""  # before the first entry
 MAX_PAGE_ENTRIES = 500
+MAX_REFUSALS = 1_000  # kept one by one of each minute: a flood must not fill the disk
+MAX_OF_ONE = 30  # of those, of one caller: nor hide what others were refused
+MAX_TEXT_CHARS = 200  # of each field, which may be somebody's words
+_MINUTE_S = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,3 +131,75 @@ def entries_of(entry: Entry | None, before: Room, step: Step) -> Iterable[Entry]
         yield replace(entry, act=JOIN)
     if entry.act != CLOSE and before.closing is None and (end := after.closing) is not None:
         yield replace(entry, act=CLOSE, detail=f"#{end.seq}, {end.reason}")
+
+
+class Refusals:
+    """Refusals that are not written yet."""
+
+    def __init__(self) -> None:
+        self._pending: list[Entry] = []
+        self._minute = 0
+        self._kept = 0  # of this minute
+        self._by_caller: Counter[str | None] = Counter()  # of the same
+        self._more = 0
+        self._latest: datetime | None = None
+        self._lock = threading.Lock()
+
+    def add(self, entry: Entry) -> None:
+        minute = int(entry.at.timestamp()) // _MINUTE_S
+        with self._lock:
+            if minute != self._minute:
+                self._count_rest()
+                self._minute, self._kept = minute, 0
+                self._by_caller.clear()
+            of_his = self._by_caller[entry.subject]
+            if self._kept < MAX_REFUSALS and of_his < MAX_OF_ONE:
+                self._kept += 1
+                self._by_caller[entry.subject] += 1
+                self._pending.append(entry)
+            else:
+                self._more += 1
+                self._latest = entry.at
+
+    def pending(self) -> Sequence[Entry]:
+        """A copy of what is to be written."""
+        with self._lock:
+            return tuple(self._pending)
+
+    def written(self, refusals: Sequence[Entry]) -> None:
+        """Forget what a commit took along; what came later stays."""
+        with self._lock:
+            del self._pending[: len(refusals)]
+
+    def settle(self) -> None:
+        """Nothing follows: what was only counted becomes an entry."""
+        with self._lock:
+            self._count_rest()
+
+    def _count_rest(self) -> None:
+        if self._latest is not None:
+            self._pending.append(
+                Entry(self._latest, "more", "refused", detail=f"{self._more} more")
+            )
+            self._more, self._latest = 0, None
+
+
+def keepable(entry: Entry) -> Entry:
+    """The entry with texts that can be kept: a refusal must not fail what is written with it."""
+    return replace(
+        entry,
+        act=_text(entry.act) or "",
+        outcome=_text(entry.outcome) or "",
+        room_id=_text(entry.room_id),
+        name=_text(entry.name),
+        key_id=_text(entry.key_id),
+        subject=_text(entry.subject),
+        request_id=_text(entry.request_id),
+        detail=_text(entry.detail),
+    )
+
+
+def _text(value: str | None) -> str | None:
+    if value is None:
+        return None
+    return value[:MAX_TEXT_CHARS].encode("utf-8", "replace").decode()  # without lone surrogates

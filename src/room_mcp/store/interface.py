@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -46,6 +46,10 @@ class StoreBusy(StoreError):
 
 class OutcomeUnknown(StoreError):
     """The act may have been committed. Retry with the same idempotency key."""
+
+
+class TextLeft(StoreError):
+    """Texts were removed, and nobody is shown them any more; but the files still hold some."""
 
 
 class IdempotencyKey(NamedTuple):
@@ -97,6 +101,15 @@ class Reading:
     read_to: int = 0
     seen_at: datetime | None = None
     waiting_until: datetime | None = None
+
+    def then(self, later: Reading) -> Reading:
+        """The later one; seqs never go back."""
+        return replace(
+            later,
+            shown_to=max(self.shown_to, later.shown_to),
+            read_to=max(self.read_to, later.read_to),
+            seen_at=later.seen_at or self.seen_at,
+        )
 
 
 class Head(NamedTuple):
@@ -239,6 +252,7 @@ class Store(CallerStore, AuditStore, LimitStore, Protocol):
         principal: str = "",
         before: datetime | None = None,
         limit: int = 100,
+        archived: bool = False,
     ) -> list[Listed]:
         """Rooms, the most recently changed first.
 
@@ -248,6 +262,24 @@ class Store(CallerStore, AuditStore, LimitStore, Protocol):
                 the unlisted).
             principal: Unlisted rooms, too, that this server key opened or is a member of.
             before: Only rooms last changed before; to turn pages.
+            archived: Only rooms that are archived (`Room.is_archived`); else only others.
+        """
+        ...
+
+    async def stale(
+        self,
+        *,
+        before: datetime | None = None,
+        beyond: int | None = None,
+        ended_only: bool = True,
+        limit: int = 100,
+    ) -> list[Listed]:
+        """Rooms that nobody changed for long, the longest unchanged first; archived ones, too.
+
+        Args:
+            before: Those last changed before.
+            beyond: All but so many of the latest changed ones; with `before`, either is enough.
+            ended_only: Rooms that are not closed neither count nor are found.
         """
         ...
 
@@ -268,11 +300,29 @@ class Store(CallerStore, AuditStore, LimitStore, Protocol):
         ...
 
     async def erase(self, room_id: str, decide: Decide, *, entry: Entry | None = None) -> Room:
-        """Remove all texts, keep the numbers and idempotency keys; `decide` may refuse."""
+        """Remove all texts, keep the numbers; `decide` may refuse.
+
+        Idempotency keys stay, but no longer tell what they stood for: whatever comes under one is
+        answered with the message of then. `scrub` takes the texts out of the files as well.
+        """
         ...
 
     async def delete(self, room_id: str, decide: Decide, *, entry: Entry | None = None) -> None:
         """Remove the room; whoever waits in it is woken. `decide` may refuse."""
+        ...
+
+    async def scrub(self, *, max_bytes: int | None = None) -> None:
+        """Leave nothing in the files of what was erased or deleted, by anybody.
+
+        Nothing happens when there is nothing to do. Else it takes about as long as to copy the
+        store, and all who write wait.
+
+        Args:
+            max_bytes: A larger store is left to somebody who gives no limit.
+
+        Raises:
+            TextLeft: Something is in the way; the next `scrub` goes on.
+        """
         ...
 
     async def directory_version(self) -> int:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
+from room_mcp.rooms.refusals import QuotaExceeded
+
 LEASED_FOR = timedelta(seconds=1)  # what a process took and did not use by then is lost
 LEASED_PART = 4  # a process takes at most this part of what there is, so that others find some
 SPARE_PART = 8  # of the free slots, those that a process takes beside what it needs
@@ -81,12 +83,26 @@ def slots(*, limit: int, others: int, opened: int, needed: int) -> int:
     return max(opened, min(free, needed + max(free - needed, 0) // SPARE_PART))
 
 
+def too_late(at: datetime, until: datetime) -> datetime:
+    """Slots that are held for longer than this were taken before the clock was set back; who is
+    alive takes them anew."""
+    return until + (until - at)
+
+
 @dataclass(frozen=True, slots=True)
 class Quota:
     """Whom a new room counts for, and how many that have not ended he may have; 0: any number."""
 
     creator: str
     limit: int = 0
+
+    def must_allow_another(self, count: int) -> None:
+        """Raises QuotaExceeded when he has so many rooms that one more would be too many."""
+        if self.limit and count >= self.limit:
+            raise QuotaExceeded(
+                f"Your open rooms: {count}, as many as you may have here.",
+                limit=self.limit,
+            )
 
 
 class LimitStore(Protocol):

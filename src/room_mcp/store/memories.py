@@ -45,7 +45,21 @@ class Memories:
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self._max_bytes = max_bytes
         self._kept: OrderedDict[str, tuple[Remembered, int]] = OrderedDict()
+        self._epoch = ""
         self.size_bytes = 0
+
+    def belong_to(self, epoch: str) -> bool:
+        """Forget what was heard under another epoch: restored rooms go on from an earlier point.
+
+        Returns:
+            Whether there was another before.
+        """
+        before, self._epoch = self._epoch, epoch
+        if before in ("", epoch):
+            return False
+        self._kept.clear()
+        self.size_bytes = 0
+        return True
 
     def take_out(self, room_id: str, erasures: int) -> Remembered | None:
         """The memory of a room; until it is put back, nobody has it."""

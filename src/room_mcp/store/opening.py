@@ -10,14 +10,23 @@ from .interface import Store, StoreUnavailable
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+)://")  # two letters at least: C:// is a drive
 
+_IN_MEMORY = ("memory:", "memory://")
+
 
 def open_store(target: str | Path) -> Store:
     """The store at a path or `sqlite:///path`; nothing is touched before its `open`.
+
+    `memory:` is a new store in this process' memory, for trying things out: it is gone with the
+    process, and nobody else can reach it.
 
     Raises:
         StoreUnavailable: No engine of this version knows such an address.
     """
     address = str(target)
+    if address in _IN_MEMORY:
+        from .memory import MemoryStore
+
+        return MemoryStore()
     scheme = _SCHEME.match(address)
     if scheme is None:
         return _sqlite(Path(address))
@@ -32,6 +41,26 @@ def open_store(target: str | Path) -> Store:
     raise StoreUnavailable(
         f"No store is known for addresses that begin with {kind}://.",
         advice="Name a file: a path, or sqlite:///path/to/rooms.db",
+    )
+
+
+def file_at(target: str | Path) -> Path:
+    """The SQLite file at an address, for what is done to a file.
+
+    Raises:
+        StoreUnavailable: The store there is none.
+    """
+    address = str(target)
+    scheme = _SCHEME.match(address)
+    if address in _IN_MEMORY:
+        raise StoreUnavailable("A store in memory has no file.", advice="Name a file: --store.")
+    if scheme is None:
+        return Path(address).expanduser()
+    if scheme[1].lower() == "sqlite":
+        return _path_in(address).expanduser()
+    raise StoreUnavailable(
+        f"A store at {scheme[1].lower()}:// is no file of this machine.",
+        advice="PostgreSQL has tools of its own for that: pg_dump, pg_restore, amcheck, VACUUM.",
     )
 
 

@@ -1,0 +1,5 @@
+"""The store in this process' memory."""
+
+from .store import MemoryStore
+
+__all__ = ["MemoryStore"]
