@@ -39,12 +39,15 @@ class AmbiguousRoom(AddressError):
     """Several rooms are."""
 
 
-async def resolve(client: RoomsClient, room: str) -> wire.Room:
+async def resolve(client: RoomsClient, room: str, *, archived: bool = False) -> wire.Room:
     """The room that is meant by a name, an id or a unique beginning of an id.
 
     A whole id means its room, listed or not, so that no name can stand in for an id. Otherwise
     an exact name goes first (an open room before closed ones), then the name in other case,
     then the beginning of an id of at least 4 characters. One request, unless nothing is found.
+
+    Args:
+        archived: Where no other room is meant, look among those that were archived.
 
     Raises:
         NoSuchRoom: With the rooms of the nearest names.
@@ -61,6 +64,9 @@ async def resolve(client: RoomsClient, room: str) -> wire.Room:
     if len(wanted) <= LONGEST_NAME:
         listed = (await client.rooms(query=wanted, limit=LOOKED_THROUGH)).rooms
     fitting = _fitting(listed, wanted)
+    if archived and not fitting and len(wanted) <= LONGEST_NAME:
+        away = await client.rooms(query=wanted, limit=LOOKED_THROUGH, archived=True)
+        fitting = _fitting(away.rooms, wanted)
     # A backend that turns out to be the origin's lists no rooms, and its ids have any form.
     if not fitting and client.limits and not asked_by_id:
         fitting = (await client.rooms(ids=[wanted])).rooms

@@ -152,6 +152,7 @@ class RoomsClient:
         mine: bool = False,
         ids: Sequence[str] = (),
         closed: bool = True,
+        archived: bool = False,
         before: str = "",
         limit: int = 100,
         read: Mapping[str, int] | None = None,
@@ -161,6 +162,7 @@ class RoomsClient:
         Args:
             member: Say for this name what is unread and expected.
             mine: Only the rooms that `member` is in.
+            archived: Only the rooms that were archived.
             before: The `next_cursor` of an earlier answer.
             read: Room id → seq that `member` has read besides what the backend knows.
         """
@@ -171,6 +173,7 @@ class RoomsClient:
             "ids": ",".join(ids),
             "read": _pairs(read or {}),
             "closed": "1" if closed else "0",
+            "archived": "1" if archived else "",
             "unlisted": "1" if self.sees_unlisted else "",
             "before": before,
             "limit": str(limit),
@@ -252,6 +255,34 @@ class RoomsClient:
             body = wire.Mute(name=name, muted=act == "mute", owner_key=key)
         path = f"/agent/rooms/{room_id}/{'mute' if act == 'unmute' else act}"
         return await self._call("POST", path, wire.Info, body=body)
+
+    async def rename_room(
+        self, room_id: str, name: str, *, sender: str = "", owner_key: str = ""
+    ) -> wire.Info:
+        """Call a room otherwise; needs its owner key, or the embedded store."""
+        self._must_be_ours("rename rooms")
+        body = wire.Rename(name=name, sender=sender or None, owner_key=owner_key or None)
+        path = f"/agent/rooms/{room_id}/rename"
+        return await self._call("POST", path, wire.Info, body=body, key=self._keys_of([room_id]))
+
+    async def archive_room(
+        self, room_id: str, *, archived: bool = True, owner_key: str = ""
+    ) -> wire.Info:
+        """Put a closed room away, or bring it back; needs its owner key, or the embedded store."""
+        self._must_be_ours("archive rooms")
+        body = wire.Archive(archived=archived, owner_key=owner_key or None)
+        return await self._call("POST", f"/agent/rooms/{room_id}/archive", wire.Info, body=body)
+
+    async def purge_room(self, room_id: str, *, owner_key: str = "") -> wire.Erased:
+        """Remove all texts of a room; needs its owner key, or the embedded store."""
+        self._must_be_ours("purge rooms")
+        path = f"/api/rooms/{room_id}/messages"
+        return await self._call("DELETE", path, wire.Erased, key=owner_key)
+
+    async def expired(self, *, remove: bool = False) -> wire.Expired:
+        """Rooms past what the backend keeps; with `remove`, some of them are removed."""
+        self._must_be_ours("remove old rooms")
+        return await self._call("DELETE" if remove else "GET", "/agent/expired", wire.Expired)
 
     async def templates(self) -> wire.Templates:
         """The rules that a room can start from: the package's, and the backend's own."""

@@ -22,6 +22,7 @@ from room_mcp.serving import Listening, Served, forget
 from room_mcp.settings import Settings
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from mcp.server.auth.provider import AccessToken
@@ -60,6 +61,7 @@ class EmbeddedTransport(httpx2.AsyncBaseTransport):
         self._opening = anyio.Lock()
         self._store: Store | None = None
         self._app: httpx2.ASGITransport | None = None
+        self._retention: asyncio.Task[None] | None = None
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         from room_mcp.backend.errors import problem
@@ -75,8 +77,11 @@ class EmbeddedTransport(httpx2.AsyncBaseTransport):
         return await app.handle_async_request(request)
 
     async def _opened(self) -> httpx2.ASGITransport:
+        import asyncio
+
         from room_mcp.backend.app import create_app
         from room_mcp.backend.limiting import Limits
+        from room_mcp.backend.retention import EMBEDDED_AFTER_S
         from room_mcp.store.opening import open_store
 
         async with self._opening:
@@ -87,10 +92,14 @@ class EmbeddedTransport(httpx2.AsyncBaseTransport):
                 self._store = store
                 limits = Limits.of(self._settings, requires_key=False)
                 app = create_app(store, self._settings, limits=limits)
+                retention = app.state.services.retention
+                self._retention = asyncio.create_task(retention.run(EMBEDDED_AFTER_S))
                 self._app = _in_process(_trusted(app) if self._trusted else app)
             return self._app
 
     async def aclose(self) -> None:
+        if self._retention is not None:
+            self._retention.cancel()
         if self._store is not None:
             await self._store.aclose()
 

@@ -40,6 +40,7 @@ _TOO_LONG = {
     "detail": "What is asked for is too long.",
     "advice": "Use a few words of it, or a room's id.",
 }
+_NOT_KNOWN = ("no_such_path", "no_such_method")  # codes of a server that lacks a call of ours
 _LOOK = "It may have been done: look into the room before you repeat it."
 
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
@@ -231,6 +232,12 @@ class Connection:
                 return OutcomeUnknown(
                     detail, _LOOK if status == 500 else str(facts.get("advice", ""))
                 )
+            if facts["code"] in _NOT_KNOWN:
+                facts = {
+                    **facts,
+                    "detail": f"The server at {self.url} does not know this call.",
+                    "advice": "It may be of an earlier version: upgrade room-mcp where it runs.",
+                }
             return BackendRefused(status, facts)
         kind = answer.headers.get("content-type", "nothing").partition(";")[0]
         detail = f"{self.url} answered {status} with {kind}, not as a room backend does."

@@ -95,6 +95,24 @@ ROOMS = Setting(
     "How many rooms that have not ended one key may have; 1,000 where keys are needed, else no "
     "limit.",
 )
+RETENTION_DAYS = Setting(
+    "ROOM_MCP_RETENTION_DAYS",
+    "0",
+    "days",
+    "Rooms that nobody has changed for so long are removed, with all they hold; 0 means never.",
+)
+RETENTION_ROOMS = Setting(
+    "ROOM_MCP_RETENTION_ROOMS",
+    "0",
+    "rooms",
+    "How many rooms are kept; of more, those longest unchanged are removed. 0 means no limit.",
+)
+RETENTION_OF = Setting(
+    "ROOM_MCP_RETENTION_OF",
+    "closed",
+    "",
+    "Which rooms these two count and remove: closed means those that have ended, all means all.",
+)
 LOG_LEVEL = Setting(
     "ROOM_MCP_LOG_LEVEL", "WARNING", "level", "What is logged to stderr: DEBUG … CRITICAL."
 )
@@ -116,6 +134,9 @@ SETTINGS = (
     WAITS,
     ROOMS,
     SECRETS,
+    RETENTION_DAYS,
+    RETENTION_ROOMS,
+    RETENTION_OF,
     LOG_LEVEL,
 )
 
@@ -146,6 +167,9 @@ class Settings:
     waits: int | None = None
     rooms: int | None = None
     secrets: str = "warn"
+    retention_days: int = 0
+    retention_rooms: int = 0
+    retention_of: str = "closed"
     log_level: str = "WARNING"
 
     @classmethod
@@ -180,6 +204,9 @@ class Settings:
         secrets = (text(SECRETS) or SECRETS.default).lower()
         if secrets not in ("off", "warn", "refuse"):
             raise SettingsError(f"{SECRETS.name} is {secrets!r}; use off, warn or refuse.")
+        retention_of = (text(RETENTION_OF) or RETENTION_OF.default).lower()
+        if retention_of not in ("closed", "all"):
+            raise SettingsError(f"{RETENTION_OF.name} is {retention_of!r}; use closed or all.")
         home = home_in(env)
         kept = None if text(URL) or text(STORE) else _kept(home)
         url = kept.url if kept else text(URL).rstrip("/")
@@ -203,6 +230,9 @@ class Settings:
             waits=limit(WAITS),
             rooms=limit(ROOMS),
             secrets=secrets,
+            retention_days=whole(RETENTION_DAYS),
+            retention_rooms=whole(RETENTION_ROOMS),
+            retention_of=retention_of,
             log_level=level,
         )
 

@@ -227,6 +227,25 @@ class Hold(Request):
     )
 
 
+class Rename(Request):
+    """Call a room otherwise; its owner's right."""
+
+    name: str = Field(description="One line of at most 100 characters.")
+    sender: MemberName | None = Field(default=None, description="Who renames it.")
+    owner_key: MemberKey | None = Field(
+        default=None, description="The key that creation answered with."
+    )
+
+
+class Archive(Request):
+    """Put a room that has ended away, out of lists and searches; its owner's right."""
+
+    archived: StrictBool = Field(default=True, description="false brings it back.")
+    owner_key: MemberKey | None = Field(
+        default=None, description="The key that creation answered with."
+    )
+
+
 class Reopen(Request):
     """Let a closed room go on; only people may."""
 
@@ -522,6 +541,9 @@ class Room(Answer):
     max_bytes: int | None = None
     outcome: str | None = None
     conclusion: str | None = None
+    archived_at: str | None = Field(
+        default=None, description="When its owner put it away; null: he did not."
+    )
     access: Access = "open"
     knocks: int = Field(default=0, description="For the owner: how many wait to be admitted.")
     members: list[str] = Field(default=[], description="Names of the active members.")
@@ -658,6 +680,13 @@ class Erased(Answer):
     erased: int
     last_seq: int
     epoch: str
+
+
+class Expired(Answer):
+    """Rooms that are past what the server keeps, the longest unchanged first."""
+
+    rooms: list[Room] = Field(description="Those that were removed, or would be; 100 at most.")
+    more: bool = Field(description="Call again: there are others.")
 
 
 class Key(Answer):

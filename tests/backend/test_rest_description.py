@@ -223,7 +223,7 @@ def test_every_refusal_has_a_status_and_says_what_to_do(refusal: type[Refusal]):
     ("error", "status", "retry_after"),
     [
         (interface.StoreBusy("Busy."), 503, "1"),
-        (interface.StoreUnavailable("Full."), 503, None),
+        (interface.StoreUnavailable("Full."), 503, "60"),
         (interface.OutcomeUnknown("Who knows."), 504, None),
     ],
 )

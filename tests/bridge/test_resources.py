@@ -388,6 +388,28 @@ async def test_a_room_that_is_not_there_is_refused_with_the_nearest(house: House
     assert refused == ErrorData(code=INVALID_PARAMS, message=nearest, data={"uri": uri})
 
 
+async def test_a_renamed_room_is_read_by_its_new_name_only(house: House, ann: Agent):
+    room = await house.room("draft", "bob")
+    await house.rooms.rename_room(room.id, "final", sender="owner")
+
+    refused = await refusal(ann.client.read_resource("room://draft/history"))
+
+    assert refused.code == INVALID_PARAMS
+    assert (await history_of(ann, "final"))["room"] == "final"
+    assert (await history_of(ann, room.id))["room"] == "final"
+
+
+async def test_an_archived_room_is_read_by_its_id_and_not_listed(house: House, ann: Agent):
+    room = await house.room("old", "bob")
+    await house.rooms.close_room(room.id, sender="owner", conclusion="done")
+    await house.rooms.archive_room(room.id)
+
+    listed = (await ann.client.list_resources()).resources
+
+    assert listed == []
+    assert (await history_of(ann, room.id))["room"] == "old"
+
+
 NO_RESOURCE = "is no resource here. Read room://ROOM/history (JSON) or"
 NO_CURSOR = "is not understood. One cursor may follow: ?before=12 for what is older"
 WRONG = {

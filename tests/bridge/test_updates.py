@@ -160,6 +160,16 @@ async def test_each_way_to_watch_a_room_is_told_of_as_it_was_named(
     assert set(told.of) == uris
 
 
+async def test_who_watches_the_list_is_told_of_a_new_name(
+    house: House, ann: Agent, room: wire.Room
+):
+    async with watching(ann, the_list=True) as told:
+        await house.rooms.rename_room(room.id, "final", sender="owner")
+        await told.holds(THE_LIST)
+
+    assert set(told.of) == {THE_LIST}
+
+
 async def test_every_message_is_told_of(house: House, ann: Agent, room: wire.Room):
     async with watching(ann, history(room)) as told:
         for number in range(1, 6):

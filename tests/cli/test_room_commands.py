@@ -223,7 +223,7 @@ def test_every_answer_for_scripts_is_one_json_object_in_the_words_of_the_wire(sh
     ]
 
     assert [sorted(said.json)[:2] for said in answers] == [
-        ["access", "conclusion"],
+        ["access", "archivedAt"],
         ["closed", "content"],
         ["directory", "nextCursor"],
         ["closed", "conclusion"],

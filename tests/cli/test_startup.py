@@ -35,7 +35,12 @@ OPTIONS = {
     "serve": ["--host", "--port", "--store", "8750", "127.0.0.1"],
     "install": ["HOST", "--agent", "--json"],
     "demo": ["review"],
+    "backup": ["FILE", "--force", "--store", "--json"],
+    "restore": ["FILE", "--yes", "--store", "--json"],
+    "check": ["FILE", "--store", "--json"],
+    "vacuum": ["--store", "--json"],
     "doctor": ["--json"],
+    "report": ["FILE", "--store"],
     "version": [],
 }
 HEAVY = ["mcp", "pydantic", "httpx2", "apsw", "starlette", "uvicorn", "asyncio", "anyio", "jinja2"]

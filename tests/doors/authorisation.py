@@ -293,6 +293,10 @@ REST: Mapping[Call, Row] = {
     ("POST", f"{_A}/reopen", ""): Row(
         REOPEN, body=lambda _: {"senderType": "human"}, changes=True, when_closed=True
     ),
+    ("POST", f"{_A}/rename", ""): Row(OWN, body=lambda _: {"name": "other"}, changes=True),
+    ("POST", f"{_A}/archive", ""): Row(OWN, body=lambda _: {}, changes=True, when_closed=True),
+    ("GET", "/agent/expired", ""): Row(ADMIN),
+    ("DELETE", "/agent/expired", ""): Row(ADMIN),
     ("POST", f"{_A}/settings", ""): Row(
         OWN, body=lambda _: {"budget": {"messages": 100}}, changes=True
     ),

@@ -4,9 +4,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from engines import BY_NAME, Engine, engines_for
 
 from room_mcp.store.interface import Store
-from room_mcp.store.opening import open_store
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "engine" in metafunc.fixturenames:
+        names = engines_for(metafunc.function, metafunc.module)
+        metafunc.parametrize("engine", names, indirect=True)
 
 
 @pytest.fixture
@@ -16,21 +22,27 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
+    """Where the SQLite engines keep their file."""
     return tmp_path / "rooms.db"
 
 
 @pytest.fixture
-async def store(path: Path) -> AsyncIterator[Store]:
-    store = open_store(path)
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
+    return BY_NAME[request.param](tmp_path)
+
+
+@pytest.fixture
+async def store(engine: Engine) -> AsyncIterator[Store]:
+    store = engine.store()
     await store.open()
     yield store
     await store.aclose()
 
 
 @pytest.fixture
-async def other(path: Path, store: Store) -> AsyncIterator[Store]:
+async def other(engine: Engine, store: Store) -> AsyncIterator[Store]:
     """A second store on the same place, as another process would have it."""
-    other = open_store(path)
+    other = engine.store()
     await other.open()
     yield other
     await other.aclose()

@@ -9,7 +9,8 @@ import apsw
 
 
 class FailingDisk(apsw.VFS):
-    """`trouble` names what fails from now on: "" nothing, "full" writes, "sync" syncs."""
+    """`trouble` names what fails from now on: "" nothing, "full" and "read-only" writes, "sync"
+    syncs."""
 
     def __init__(self) -> None:
         self.trouble = ""
@@ -27,6 +28,8 @@ class _File(apsw.VFSFile):
     def xWrite(self, data, offset):  # SQLite's name
         if self._disk.trouble == "full":
             raise apsw.FullError("no space left")
+        if self._disk.trouble == "read-only":
+            raise apsw.exception_for(apsw.SQLITE_IOERR_WRITE)
         super().xWrite(data, offset)
 
     def xSync(self, flags):  # SQLite's name

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from room_mcp.rooms import Checked, Draft, Past, Proof, Room, Stamp, Step
+from room_mcp.rooms import Checked, Draft, Past, Proof, Room, Stamp, Step, contract_from
+from room_mcp.store.auditing import Entry, Recorded
 from room_mcp.store.interface import IdempotencyKey, Store
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 OWNER = Proof(trusted=True)
+BUDGET_OF_40 = contract_from({"terminal": [{"type": "decision"}], "budget": {"messages": 40}})
 
 Decide = Callable[[Room, Past], Step]
 
@@ -74,6 +76,15 @@ async def new_room(store: Store, *texts: str, name: str = "review", **fields: An
     for text in texts:
         await store.act(room.id, says(text))
     return room.id
+
+
+def by_ann(act: str) -> Entry:
+    """What stands in the audit of an act of ann's."""
+    return Entry(NOON, act, name="ann")
+
+
+async def all_entries(store: Store) -> list[Recorded]:
+    return list((await store.audit()).entries)
 
 
 async def contents(store: Store, room_id: str) -> list[Any]:

@@ -51,6 +51,21 @@ async def test_after_the_disk_has_space_again_the_numbers_go_on(disk: FailingDis
     assert await contents(store, room_id) == ["before", "after"]
 
 
+async def test_on_a_disk_that_turns_read_only_nothing_is_stored_and_all_is_read(
+    disk: FailingDisk, store: Store
+):
+    room_id = await new_room(store, "before")
+    disk.trouble = "read-only"
+
+    with pytest.raises(StoreUnavailable, match="reported an error"):
+        await store.act(room_id, says("during"), key=key())
+    assert await contents(store, room_id) == ["before"]
+
+    disk.trouble = ""
+    assert not (await store.act(room_id, says("during"), key=key())).replayed
+    assert await contents(store, room_id) == ["before", "during"]
+
+
 async def test_when_the_commit_itself_fails_the_outcome_is_unknown(disk: FailingDisk, store: Store):
     room_id = await new_room(store)
     disk.trouble = "sync"

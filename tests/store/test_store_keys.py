@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 
 import pytest
+from engines import ALL, Engine
 from store_talk import (
     closes,
     contents,
     key,
     new_room,
+    nothing,
     says,
 )
 
 from room_mcp.rooms import Refusal
-from room_mcp.rooms.refusals import KeyReused
+from room_mcp.rooms.refusals import KeyReused, RoomClosed, RoomNotFound
 from room_mcp.store.interface import Act, Done, Store
-from room_mcp.store.opening import open_store
-from room_mcp.store.sqlite.signals import NotifyFile
 
 pytestmark = pytest.mark.anyio
+ENGINES = ALL
 
 
 async def test_a_key_stands_for_one_message(store: Store, other: Store):
@@ -52,11 +52,11 @@ async def test_a_key_is_replayed_after_the_room_was_closed(store: Store):
     assert again.messages == first.messages
 
 
-async def test_a_key_is_replayed_after_the_store_was_opened_anew(store: Store, path):
+async def test_a_key_is_replayed_after_the_store_was_opened_anew(engine: Engine, store: Store):
     room_id = await new_room(store)
     first = await store.act(room_id, says("hello"), key=key())
     await store.aclose()
-    again = open_store(path)
+    again = engine.store()
     await again.open()
 
     replay = await again.act(room_id, says("hello"), key=key())
@@ -65,11 +65,11 @@ async def test_a_key_is_replayed_after_the_store_was_opened_anew(store: Store, p
     await again.aclose()
 
 
-async def test_one_key_sent_many_times_at_once_is_one_message(store: Store, other: Store):
+async def test_one_key_sent_fifty_times_at_once_is_one_message(store: Store, other: Store):
     room_id = await new_room(store)
 
     dones = await asyncio.gather(
-        *(one.act(room_id, says("hello"), key=key()) for one in (store, other) * 20)
+        *(one.act(room_id, says("hello"), key=key()) for one in (store, other) * 25)
     )
 
     assert sum(not done.replayed for done in dones) == 1
@@ -96,6 +96,42 @@ async def test_a_key_belongs_to_its_sender_however_the_name_is_spelt(store: Stor
 
     assert not other_sender.replayed
     assert same_sender.replayed
+
+
+async def test_a_key_that_is_refused_is_refused_after_the_room_was_closed(
+    store: Store, other: Store
+):
+    room_id = await new_room(store)
+    await store.act(room_id, says("hello"), key=key())
+    await store.act(room_id, closes())
+
+    with pytest.raises(KeyReused):
+        await other.act(room_id, says("bye"), key=key(fingerprint=b"two"))
+    with pytest.raises(RoomClosed):
+        await other.act(room_id, says("hello"), key=key("k2"))
+
+
+async def test_a_key_of_an_erased_message_answers_whatever_comes_under_it(
+    store: Store, other: Store
+):
+    room_id = await new_room(store)
+    first = await store.act(room_id, says("secret"), key=key())
+    await store.erase(room_id, nothing)
+
+    again = await other.act(room_id, says("bye"), key=key(fingerprint=b"two"))
+
+    assert again.replayed
+    assert [(one.seq, one.content) for one in again.messages] == [(1, None)]
+    assert again.messages[0].id == first.messages[0].id
+
+
+async def test_a_key_does_not_outlive_its_room(store: Store):
+    room_id = await new_room(store)
+    await store.act(room_id, says("hello"), key=key())
+    await store.delete(room_id, nothing)
+
+    with pytest.raises(RoomNotFound):
+        await store.act(room_id, says("hello"), key=key())
 
 
 async def test_a_key_belongs_to_its_room(store: Store):
@@ -130,17 +166,3 @@ async def test_keys_work_inside_a_batch(store: Store):
     assert again.replayed
     assert again.messages == first.messages
     assert isinstance(reused, KeyReused)
-
-
-async def test_a_wake_up_file_that_cannot_be_written_doubles_nothing(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-):
-    room_id = await new_room(store)
-
-    def full_disk(_: NotifyFile) -> None:
-        raise OSError(errno.ENOSPC, "no space")
-
-    monkeypatch.setattr(NotifyFile, "touch", full_disk)
-    await asyncio.gather(*(store.act(room_id, says(text)) for text in ("a", "b", "c")))
-
-    assert await contents(store, room_id) == ["a", "b", "c"]

@@ -6,12 +6,13 @@ from datetime import timedelta
 
 import anyio
 import pytest
+from engines import ALL, Engine
 from store_talk import NOON, joins, new_room, nothing, says
 
 from room_mcp.store.interface import Reading, Store
-from room_mcp.store.opening import open_store
 
 pytestmark = pytest.mark.anyio
+ENGINES = ALL
 
 
 async def reading_arrives(store: Store, room_id: str, name: str, reading: Reading) -> None:
@@ -102,13 +103,13 @@ async def test_marks_of_strangers_are_ignored(store: Store):
     assert await store.readings(room_id) == {"ann": Reading()}
 
 
-async def test_marks_are_written_at_close(store: Store, path):
+async def test_marks_are_written_at_close(engine: Engine, store: Store):
     room_id = await new_room(store, "one")
     store.mark_read(room_id, "ann", Reading(1, 1, NOON))
 
     await store.aclose()
 
-    again = open_store(path)
+    again = engine.store()
     await again.open()
     assert (await again.readings(room_id))["ann"] == Reading(1, 1, NOON)
     await again.aclose()

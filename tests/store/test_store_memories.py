@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
+from engines import ALL, Engine
 from store_talk import OWNER, a_room, stamp
 
 from room_mcp.rooms import Draft, Past, Refusal, Room, Step
 from room_mcp.rooms.guard import Memory
 from room_mcp.store.interface import Act, Store
 from room_mcp.store.memories import SNAPSHOT_MESSAGES, Memories, Remembered
-from room_mcp.store.opening import open_store
 
 pytestmark = pytest.mark.anyio
+ENGINES = ALL
 
 POLITE = "Perfect. Whenever you are ready!"
 
@@ -52,10 +52,10 @@ async def test_two_processes_that_take_turns_score_as_one_does(store: Store, oth
     assert expected[-1] > 4
 
 
-async def test_a_restart_forgets_nothing(path: Path):
+async def test_a_restart_forgets_nothing(engine: Engine):
     found: list[float] = []
     for _ in range(6):
-        store = open_store(path)
+        store = engine.store()
         await store.open()
         id = (await store.directory())[0].room.id if found else await a_talk(store)
         found += await scores(store, id, [POLITE])
@@ -65,13 +65,13 @@ async def test_a_restart_forgets_nothing(path: Path):
     assert found[-1] > 4
 
 
-async def test_a_snapshot_stands_for_all_that_was_said_before(path: Path, store: Store):
+async def test_a_snapshot_stands_for_all_that_was_said_before(engine: Engine, store: Store):
     id = await a_talk(store)
     words = [f"thing{n} costs {n}7 euro in shop{n}" for n in range(SNAPSHOT_MESSAGES + 20)]
     await store.act_all(id, [Act(speaks(word)) for word in words[:200]])
     await store.act_all(id, [Act(speaks(word)) for word in words[200:]])
     here = await scores(store, id, [words[3]])
-    later = open_store(path)
+    later = engine.store()
     await later.open()
     there = await scores(later, id, [words[5]])
     await later.aclose()

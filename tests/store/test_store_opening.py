@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import subprocess
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import apsw
 import pytest
-from store_talk import a_room, contents, new_room, says
+from store_talk import a_room, new_room, says
 
 from room_mcp.store.interface import Act, Store, StoreUnavailable
 from room_mcp.store.opening import open_store
@@ -54,6 +53,19 @@ def test_a_path_or_sqlite_address_is_a_file(target, path):
 
     assert isinstance(store, SqliteStore)
     assert store.path == Path(path)
+
+
+@pytest.mark.parametrize("target", ["memory:", "memory://"])
+async def test_each_store_in_memory_is_a_place_of_its_own(target: str):
+    one, another = open_store(target), open_store(target)
+    await one.open()
+    await another.open()
+
+    await new_room(one)
+
+    assert len(await one.directory()) == 1
+    assert await another.directory() == []
+    assert one.epoch != another.epoch
 
 
 @pytest.mark.parametrize("target", ["postgresql://host/db", "postgres://host/db"])
@@ -110,49 +122,6 @@ async def test_folders_and_files_are_for_their_owner_alone(tmp_path: Path):
     assert folders == [0o700, 0o700]
     assert set(modes.values()) == {0o600}
     assert set(modes) >= {"rooms.db", "rooms.db.lock", "rooms.db.notify"}
-
-
-async def test_opening_again_is_allowed(store: Store):
-    epoch = store.epoch
-
-    await asyncio.gather(store.open(), store.open())
-
-    assert store.epoch == epoch
-
-
-async def test_a_store_can_be_opened_after_it_was_closed(store: Store):
-    room_id = await new_room(store, "kept")
-    await store.aclose()
-    await store.aclose()
-
-    await store.open()
-
-    assert await contents(store, room_id) == ["kept"]
-
-
-async def test_every_process_knows_the_same_epoch(store: Store, other: Store, tmp_path: Path):
-    elsewhere = open_store(tmp_path / "other.db")
-    await elsewhere.open()
-
-    assert len(store.epoch) == 8
-    assert store.epoch == other.epoch
-    assert store.epoch != elsewhere.epoch
-    await elsewhere.aclose()
-
-
-async def test_a_store_that_is_not_open_says_so(path: Path):
-    with pytest.raises(StoreUnavailable, match="not open"):
-        await open_store(path).room("x")
-
-
-async def test_many_stores_that_open_a_new_file_at_once_agree(path: Path):
-    stores = [open_store(path) for _ in range(8)]
-
-    await asyncio.gather(*(store.open() for store in stores))
-
-    assert len({store.epoch for store in stores}) == 1
-    for store in stores:
-        await store.aclose()
 
 
 async def test_the_wal_is_taken_over_at_close(path: Path):

@@ -6,18 +6,21 @@ import asyncio
 import os
 import sys
 from collections import defaultdict
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import anyio
 import pytest
-from store_talk import new_room, says
+from engines import WITH_PROCESSES, Sqlite
+from store_talk import BUDGET_OF_40, NOON, new_room, says
 
 from room_mcp.store.interface import Store
-from room_mcp.store.opening import open_store
 
 pytestmark = pytest.mark.anyio
+ENGINES = WITH_PROCESSES
 
 HERE = Path(__file__).parent
+MINUTE = timedelta(minutes=1)
 
 
 async def start(script: str, *args: object) -> asyncio.subprocess.Process:
@@ -58,12 +61,12 @@ async def post_until_done(path: Path, room_id: str, name: str, count: int, kills
     return said
 
 
-async def test_nothing_is_lost_when_processes_are_killed(store: Store, path: Path):
+async def test_nothing_is_lost_when_processes_are_killed(engine: Sqlite, store: Store):
     room_id = await new_room(store)
 
     with anyio.fail_after(60):
         said = await asyncio.gather(
-            *(post_until_done(path, room_id, f"p{n}", 25, kills=n % 3) for n in range(8))
+            *(post_until_done(engine.address, room_id, f"p{n}", 25, kills=n % 3) for n in range(8))
         )
 
     messages = []
@@ -96,11 +99,11 @@ async def test_processes_that_make_one_new_file_at_once_migrate_it_once(tmp_path
     assert len({epoch for epoch, _ in outputs}) == 1
 
 
-async def test_a_process_follows_what_another_one_posts(store: Store, path: Path):
+async def test_a_process_follows_what_another_one_posts(engine: Sqlite, store: Store):
     room_id = await new_room(store)
 
     with anyio.fail_after(20):
-        follower = await start("follower.py", path, room_id, 100)
+        follower = await start("follower.py", engine.address, room_id, 100)
         assert await lines(follower, 1) == ["watching"]
         for number in range(100):
             await store.act(room_id, says(str(number)))
@@ -110,12 +113,12 @@ async def test_a_process_follows_what_another_one_posts(store: Store, path: Path
     assert await follower.wait() == 0
 
 
-async def test_a_store_is_whole_after_its_process_was_killed(path: Path):
-    store = open_store(path)
+async def test_a_store_is_whole_after_its_process_was_killed(engine: Sqlite):
+    store = engine.store()
     await store.open()
     room_id = await new_room(store, "hello")
     await store.aclose()
-    poster = await start("poster.py", path, room_id, "p", 1_000)
+    poster = await start("poster.py", engine.address, room_id, "p", 1_000)
     said = await lines(poster, 50)
     poster.kill()
     await poster.wait()
@@ -126,3 +129,45 @@ async def test_a_store_is_whole_after_its_process_was_killed(path: Path):
     assert [f"{one.seq} {one.content}" for one in page.messages][: len(said)] == said
     assert (await store.act(room_id, says("next"))).messages[0].seq > 50
     await store.aclose()
+
+
+async def test_a_burst_is_shared_by_processes(engine: Sqlite):
+    takers = [await start("rate_taker.py", engine.address, 100) for _ in range(4)]
+    for taker in takers:
+        assert await lines(taker, 1) == ["ready"]
+
+    with anyio.fail_after(30):
+        outputs = await asyncio.gather(*(taker.communicate(b"\n") for taker in takers))
+
+    assert sum(int(output) for output, _ in outputs) == 100
+
+
+async def test_the_slots_of_a_process_that_was_killed_come_back(engine: Sqlite, store: Store):
+    async def slots_at(at: datetime) -> int:
+        mine = ("ann", "waits", "mine")
+        return await store.take_slots(*mine, limit=30, opened=0, needed=1, at=at, until=at + MINUTE)
+
+    holder = await start("slot_holder.py", engine.address, 30)
+    with anyio.fail_after(20):
+        assert await lines(holder, 1) == ["30"]
+        holder.kill()
+        await holder.wait()
+
+    assert await slots_at(NOON + MINUTE - timedelta(seconds=1)) == 0
+    assert await slots_at(NOON + MINUTE) == 4
+
+
+async def test_a_budget_is_used_up_to_the_last_message_by_four_processes(
+    engine: Sqlite, store: Store
+):
+    room_id = await new_room(store, contract=BUDGET_OF_40)
+    racers = [await start("racer.py", engine.address, room_id, 25) for _ in range(4)]
+    for racer in racers:
+        assert await lines(racer, 1) == ["ready"]
+
+    with anyio.fail_after(30):
+        outputs = await asyncio.gather(*(racer.communicate(b"\n") for racer in racers))
+
+    stored = [int(seq) for output, _ in outputs for seq in output.split()]
+    assert sorted(stored) == list(range(1, 41))
+    assert (await store.room(room_id)).last_seq == 40

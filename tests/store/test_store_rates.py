@@ -3,45 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from datetime import datetime, timedelta
-from pathlib import Path
 
-import anyio
 import pytest
+from engines import ALL
 from hypothesis import given
 from hypothesis import strategies as st
-from store_talk import NOON, a_room, closes, new_room, nothing, says
+from store_talk import BUDGET_OF_40, NOON, a_room, closes, contents, new_room, nothing, says
 
 from room_mcp.rooms import Refusal
-from room_mcp.rooms.refusals import QuotaExceeded, RoomFull
+from room_mcp.rooms.refusals import BudgetSpent, QuotaExceeded, RoomFull
 from room_mcp.store.interface import Store
 from room_mcp.store.limiting import Quota, Rate, slots
-from room_mcp.store.sqlite.store import SqliteStore
 
 pytestmark = pytest.mark.anyio
+ENGINES = ALL
 
-HERE = Path(__file__).parent
 TWENTY_A_SECOND = Rate(100, timedelta(milliseconds=50))
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
-
-
-async def start(script: str, *args: object) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(HERE / script),
-        *map(str, args),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-
-
-async def said(process: asyncio.subprocess.Process) -> str:
-    assert process.stdout is not None
-    return (await process.stdout.readline()).decode().strip()
 
 
 async def all_of(store: Store, rate: Rate, at: datetime, *, subject: str = "ann") -> int:
@@ -83,17 +63,6 @@ async def test_a_burst_is_shared_by_all_stores_on_a_file(store: Store, other: St
     )
 
     assert sum(got) == 100
-
-
-async def test_a_burst_is_shared_by_processes(store: Store, path: Path):
-    takers = [await start("rate_taker.py", path, 100) for _ in range(4)]
-    for taker in takers:
-        assert await said(taker) == "ready"
-
-    with anyio.fail_after(30):
-        outputs = await asyncio.gather(*(taker.communicate(b"\n") for taker in takers))
-
-    assert sum(int(output) for output, _ in outputs) == 100
 
 
 async def test_after_the_burst_there_is_what_time_earns_again(store: Store):
@@ -148,16 +117,6 @@ async def test_a_clock_that_was_set_back_keeps_nobody_out_for_long(store: Store)
     assert await all_of(store, TWENTY_A_SECOND, NOON + 5 * SECOND) == 100
 
 
-async def test_callers_who_have_earned_everything_again_are_forgotten(store: SqliteStore):
-    for number in range(5):
-        await all_of(store, TWENTY_A_SECOND, NOON, subject=f"addr:{number}")
-
-    await all_of(store, TWENTY_A_SECOND, NOON + MINUTE, subject="addr:new")
-
-    rows = await store._query(lambda db: db.rows("SELECT subject FROM rates"))
-    assert rows == [("addr:new",)]
-
-
 @given(
     burst=st.integers(1, 50),
     every_ms=st.integers(1, 2_000),
@@ -207,17 +166,6 @@ async def test_a_process_that_ends_gives_all_its_slots_back(store: Store, other:
 
     assert await wait_slots(other, "two", 30) == 30
     assert await wait_slots(other, "two", 30, subject="rex") == 30
-
-
-async def test_the_slots_of_a_process_that_was_killed_come_back(store: Store, path: Path):
-    holder = await start("slot_holder.py", path, 30)
-    with anyio.fail_after(20):
-        assert await said(holder) == "30"
-        holder.kill()
-        await holder.wait()
-
-    assert await wait_slots(store, "one", 1, at=NOON + MINUTE - SECOND) == 0
-    assert await wait_slots(store, "one", 1, at=NOON + MINUTE) == 4
 
 
 async def test_what_is_open_stays_counted_after_others_came(store: Store, other: Store):
@@ -280,16 +228,34 @@ async def test_a_room_that_is_found_again_takes_nothing_of_the_quota(store: Stor
     assert (again.id, created) == (room.id, False)
 
 
-async def test_the_bytes_of_a_room_hold_against_posts_at_once(store: Store, other: Store):
-    room_id = await new_room(store, max_bytes=512 * 1024)
-    text = "x" * 10_000
-
-    done = await asyncio.gather(
-        *(one.act(room_id, says(text)) for one in (store, other) * 50), return_exceptions=True
-    )
-
-    room = await store.room(room_id)
+async def hundred_at_once(room_id: str, *stores: Store, text: str = "hello") -> list[Refusal]:
+    """What was refused of a hundred posts that the stores were asked for at once."""
+    posts = (one.act(room_id, says(text)) for one in stores * (100 // len(stores)))
+    done = await asyncio.gather(*posts, return_exceptions=True)
     refused = [one for one in done if isinstance(one, Refusal)]
+    assert len(refused) + (await stores[0].room(room_id)).last_seq == 100
+    return refused
+
+
+async def test_the_bytes_of_a_room_are_used_up_to_the_last_message_and_not_beyond(
+    store: Store, other: Store
+):
+    room_id = await new_room(store, max_bytes=52 * 10_002 + 10_001)
+
+    refused = await hundred_at_once(room_id, store, other, text="x" * 10_000)  # and the quotes
+
     assert {type(one) for one in refused} == {RoomFull}
-    assert room.size_bytes <= 512 * 1024 < room.size_bytes + 20_000
-    assert room.last_seq + len(refused) == 100
+    assert (await store.room(room_id)).size_bytes == 52 * 10_002
+    assert len(refused) == 48
+
+
+async def test_the_messages_of_a_budget_are_used_up_to_the_last_and_not_beyond(
+    store: Store, other: Store
+):
+    room_id = await new_room(store, contract=BUDGET_OF_40)
+
+    refused = await hundred_at_once(room_id, store, other)
+
+    assert {type(one) for one in refused} == {BudgetSpent}
+    assert len(refused) == 60
+    assert len(await contents(other, room_id)) == 40

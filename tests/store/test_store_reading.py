@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from store_talk import NOON, closes, contents, joins, leaves, new_room, nothing, says
+from engines import ALL, ONE_PROCESS, Engine, only
+from store_talk import NOON, a_room, closes, contents, joins, leaves, new_room, nothing, says
 
 from room_mcp.rooms.refusals import RoomNotFound
 from room_mcp.store import interface
 from room_mcp.store.interface import Act, Head, Page, Store
 
 pytestmark = pytest.mark.anyio
+ENGINES = ALL
 
 
 def seqs(page: Page) -> list[int]:
@@ -23,6 +26,21 @@ async def room_of(store: Store, count: int) -> str:
     room_id = await new_room(store)
     await store.act_all(room_id, [Act(says(f"text {n}")) for n in range(1, count + 1)])
     return room_id
+
+
+async def turned(
+    store: Store, room_id: str, *, after: int | None = None, **wanted: Any
+) -> list[list[int]]:
+    """The seqs of page after page, until there is no more."""
+    page = await store.read(room_id, after=after, **wanted)
+    pages = [seqs(page)]
+    while page.has_more:
+        if after is None:
+            page = await store.read(room_id, before=page.first_seq, **wanted)
+        else:
+            page = await store.read(room_id, after=page.last_seq, **wanted)
+        pages.append(seqs(page))
+    return pages
 
 
 # ---- pages --------------------------------------------------------------------------------------
@@ -103,6 +121,35 @@ async def test_the_size_of_a_page_is_counted_in_bytes_of_utf8(store: Store):
     assert len((await store.read(room_id, after=0, max_bytes=64)).messages) == 2
 
 
+@pytest.mark.parametrize("limit", [1, 3, 500])
+@pytest.mark.parametrize("max_bytes", [1, 50, 1_000_000])
+async def test_whoever_turns_all_pages_gets_every_message_once_and_in_order(
+    store: Store, limit: int, max_bytes: int
+):
+    room_id = await new_room(store, *("x" * (7 * n % 45) for n in range(12)))
+
+    forward = await turned(store, room_id, after=0, limit=limit, max_bytes=max_bytes)
+    backward = await turned(store, room_id, limit=limit, max_bytes=max_bytes)
+
+    assert [seq for page in forward for seq in page] == list(range(1, 13))
+    assert [seq for page in backward[::-1] for seq in page] == list(range(1, 13))
+
+
+async def test_whoever_turns_filtered_pages_gets_every_message_that_fits_once(
+    engine: Engine, store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(engine.scan_limit, 4)
+    room_id = await new_room(store)
+    names = ("bob", "ann", "ann", "ann", "ann", "ann", "bob", "bob", "bob", "ann")
+    await store.act_all(room_id, [Act(says("x", name)) for name in names])
+
+    forward = await turned(store, room_id, after=0, limit=2, sender="bob")
+    backward = await turned(store, room_id, limit=2, sender="bob")
+
+    assert [seq for page in forward for seq in page] == [1, 7, 8, 9]
+    assert [seq for page in backward[::-1] for seq in page] == [1, 7, 8, 9]
+
+
 # ---- filters ------------------------------------------------------------------------------------
 
 
@@ -143,8 +190,10 @@ async def test_a_filtered_page_that_is_full_ends_at_its_last_message(store: Stor
     assert (seqs(backward), *backward[1:]) == ([5, 7], 5, 8, True)
 
 
-async def test_a_filtered_read_stops_looking_and_says_how_far_it_came(store: Store, monkeypatch):
-    monkeypatch.setattr("room_mcp.store.sqlite.queries.MAX_SCANNED", 10)
+async def test_a_filtered_read_stops_looking_and_says_how_far_it_came(
+    engine: Engine, store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(engine.scan_limit, 10)
     room_id = await room_of(store, 25)
 
     forward = await store.read(room_id, after=0, sender="bob")
@@ -154,8 +203,10 @@ async def test_a_filtered_read_stops_looking_and_says_how_far_it_came(store: Sto
     assert backward == Page((), 16, 25, True)
 
 
-async def test_a_filtered_read_ends_with_the_room(store: Store, monkeypatch):
-    monkeypatch.setattr("room_mcp.store.sqlite.queries.MAX_SCANNED", 10)
+async def test_a_filtered_read_ends_with_the_room(
+    engine: Engine, store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(engine.scan_limit, 10)
     room_id = await room_of(store, 25)
 
     assert await store.read(room_id, after=20, sender="bob") == Page((), 21, 25, False)
@@ -231,6 +282,14 @@ async def test_a_room_is_found_by_a_part_of_name_or_purpose(store: Store, query)
     await new_room(store, name="other")
 
     assert await listed(store, query=query) == ["api-review"]
+
+
+async def test_the_directory_is_searched_by_letters_and_not_by_looks(store: Store):
+    made, _ = await store.create(a_room("Обзор API", purpose="Новый ключ"))
+
+    found = [await store.directory(query=query) for query in ("обзор", "КЛЮЧ", "api", "aрi")]
+
+    assert [[one.room.id for one in rooms] for rooms in found] == [[made.id]] * 3 + [[]]
 
 
 async def test_a_room_is_found_by_the_beginning_of_its_id(store: Store):
@@ -347,6 +406,7 @@ async def test_search_looks_into_objects(store: Store):
     assert len(await found(store, "upload", room_id)) == 1
 
 
+@only(*ONE_PROCESS)
 @pytest.mark.parametrize(
     ("text", "query"),
     [
@@ -368,11 +428,13 @@ async def test_search_knows_scripts_and_spellings(store: Store, text, query):
     assert await found(store, query, room_id) == [text]
 
 
+@only(*ONE_PROCESS)
 @pytest.mark.parametrize("query", ["", "  ", "!?", '"', "*", "()"])
 async def test_a_query_without_words_finds_nothing(store: Store, query):
     assert await found(store, query, await new_room(store, "hello")) == []
 
 
+@only(*ONE_PROCESS)
 @pytest.mark.parametrize(
     "query", ['he"llo', "hello AND nothing", "NOT hello", "tokens:hello", "hello OR x", "hello^2"]
 )

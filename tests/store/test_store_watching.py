@@ -3,36 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import anyio
 import pytest
+from engines import ALL, Engine, PollingSqlite
 from store_talk import a_room, closes, new_room, nothing, says
 
 from room_mcp.store.interface import Store
-from room_mcp.store.opening import open_store
 from room_mcp.store.sqlite import signals, wakeups
 from room_mcp.store.sqlite.signals import PollingSignal
 
 pytestmark = pytest.mark.anyio
+ENGINES = (*ALL, "sqlite-polling")
 
 LONG_S = 5.0
 SHORT_S = 0.15  # longer than any signal takes, for what must not happen
 
 
-@pytest.fixture(params=["inotify", "polling"])
-async def far(
-    request: pytest.FixtureRequest, path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Store]:
-    """Another store on the same file, whose watchers hear of `store` in one way or the other."""
-    if request.param == "polling":
+@pytest.fixture(autouse=True)
+def hearing(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each way in which SQLite hears of other processes has to do without the other one."""
+    monkeypatch.setattr(signals, "SAFETY_POLL_S", 60)
+    if isinstance(engine, PollingSqlite):
         monkeypatch.setattr(wakeups, "signal_for", PollingSignal)
-    monkeypatch.setattr(signals, "SAFETY_POLL_S", 60)  # inotify must do without it
-    far = open_store(path)
-    await far.open()
-    yield far
-    await far.aclose()
 
 
 async def test_a_watcher_wakes_for_an_act_of_its_own_store(store: Store):
@@ -55,27 +48,27 @@ async def test_a_watcher_wakes_while_it_waits(store: Store):
         assert await waiting
 
 
-async def test_a_watcher_wakes_for_an_act_of_another_store(store: Store, far: Store):
+async def test_a_watcher_wakes_for_an_act_of_another_store(store: Store, other: Store):
     room_id = await new_room(store)
 
-    async with far.watch([room_id]) as watch:
+    async with other.watch([room_id]) as watch:
         await store.act(room_id, says("hello"))
 
         assert await watch.wait(LONG_S)
-        assert (await far.room(room_id)).last_seq == 1
+        assert (await other.room(room_id)).last_seq == 1
 
 
-async def test_no_change_between_registering_and_waiting_is_missed(store: Store, far: Store):
+async def test_no_change_between_registering_and_waiting_is_missed(store: Store, other: Store):
     room_id = await new_room(store)
 
     for seq in range(1, 30):
-        async with far.watch([room_id]) as watch:
+        async with other.watch([room_id]) as watch:
             await store.act(room_id, says("hello"))
             assert await watch.wait(LONG_S)
-            assert (await far.room(room_id)).last_seq == seq
+            assert (await other.room(room_id)).last_seq == seq
 
 
-async def test_a_reader_that_follows_sees_every_message_of_both_stores(store: Store, far: Store):
+async def test_a_reader_that_follows_sees_every_message_of_both_stores(store: Store, other: Store):
     room_id = await new_room(store)
 
     async def post(one: Store, name: str) -> None:
@@ -84,11 +77,11 @@ async def test_a_reader_that_follows_sees_every_message_of_both_stores(store: St
 
     seen: list[int] = []
     with anyio.fail_after(10):
-        async with far.watch([room_id]) as watch, anyio.create_task_group() as tasks:
+        async with other.watch([room_id]) as watch, anyio.create_task_group() as tasks:
             tasks.start_soon(post, store, "ann")
-            tasks.start_soon(post, far, "bob")
+            tasks.start_soon(post, other, "bob")
             while len(seen) < 80:
-                page = await far.read(room_id, after=len(seen))
+                page = await other.read(room_id, after=len(seen))
                 seen += [message.seq for message in page.messages]
                 if not page.messages:
                     assert await watch.wait(LONG_S)
@@ -96,49 +89,49 @@ async def test_a_reader_that_follows_sees_every_message_of_both_stores(store: St
     assert seen == list(range(1, 81))
 
 
-async def test_an_act_of_ones_own_hides_no_act_of_another_store(store: Store, far: Store):
+async def test_an_act_of_ones_own_hides_no_act_of_another_store(store: Store, other: Store):
     room_id, elsewhere = await new_room(store), await new_room(store)
 
-    async with far.watch([room_id]) as watch:
+    async with other.watch([room_id]) as watch:
         for _ in range(20):
             await asyncio.gather(
-                store.act(room_id, says("hello")), far.act(elsewhere, says("hello"))
+                store.act(room_id, says("hello")), other.act(elsewhere, says("hello"))
             )
             assert await watch.wait(LONG_S)
 
 
-async def test_watchers_of_other_rooms_sleep_on(store: Store, far: Store):
+async def test_watchers_of_other_rooms_sleep_on(store: Store, other: Store):
     room_id, elsewhere = await new_room(store), await new_room(store)
 
-    async with far.watch([elsewhere]) as watch, far.watch([room_id]) as woken:
+    async with other.watch([elsewhere]) as watch, other.watch([room_id]) as woken:
         await store.act(room_id, says("hello"))
-        await far.act(room_id, says("hello"))
+        await other.act(room_id, says("hello"))
         assert await woken.wait(LONG_S)
 
         assert not await watch.wait(SHORT_S)
 
 
-async def test_a_watcher_of_many_rooms_wakes_for_each(store: Store, far: Store):
+async def test_a_watcher_of_many_rooms_wakes_for_each(store: Store, other: Store):
     rooms = [await new_room(store) for _ in range(3)]
 
-    async with far.watch(rooms) as watch:
+    async with other.watch(rooms) as watch:
         for room_id in rooms:
             await store.act(room_id, says("hello"))
             assert await watch.wait(LONG_S)
 
 
-async def test_deleting_a_room_wakes_its_watchers(store: Store, far: Store):
+async def test_deleting_a_room_wakes_its_watchers(store: Store, other: Store):
     room_id = await new_room(store)
 
-    async with far.watch([room_id]) as watch, store.watch([room_id]) as near:
+    async with other.watch([room_id]) as watch, store.watch([room_id]) as near:
         await store.delete(room_id, nothing)
 
         assert await watch.wait(LONG_S)
         assert await near.wait(LONG_S)
 
 
-async def test_the_directory_wakes_for_rooms_that_open_and_close(store: Store, far: Store):
-    async with far.watch(directory=True) as watch, store.watch(directory=True) as near:
+async def test_the_directory_wakes_for_rooms_that_open_and_close(store: Store, other: Store):
+    async with other.watch(directory=True) as watch, store.watch(directory=True) as near:
         room, _ = await store.create(a_room())
         assert await watch.wait(LONG_S)
         assert await near.wait(LONG_S)
@@ -147,10 +140,10 @@ async def test_the_directory_wakes_for_rooms_that_open_and_close(store: Store, f
         assert await near.wait(LONG_S)
 
 
-async def test_the_directory_sleeps_through_messages(store: Store, far: Store):
+async def test_the_directory_sleeps_through_messages(store: Store, other: Store):
     room_id = await new_room(store)
 
-    async with far.watch([room_id]) as woken, far.watch(directory=True) as watch:
+    async with other.watch([room_id]) as woken, other.watch(directory=True) as watch:
         await store.act(room_id, says("hello"))
         assert await woken.wait(LONG_S)
 
@@ -184,13 +177,32 @@ async def test_a_cancelled_wait_can_be_begun_again(store: Store):
         assert await watch.wait(LONG_S)
 
 
-async def test_watching_can_stop_and_begin_again(store: Store, far: Store):
+async def test_a_wait_is_ended_from_outside(store: Store):
+    async with store.watch() as watch:
+        waiting = asyncio.ensure_future(watch.wait(LONG_S))
+        await asyncio.sleep(0)
+        watch.wake()
+
+        assert await waiting
+        assert not await watch.wait(0)
+
+
+async def test_closing_a_store_leaves_those_asleep_who_wait_in_another(store: Store, other: Store):
     room_id = await new_room(store)
-    async with far.watch([room_id]):
+
+    async with store.watch([room_id]) as watch:
+        await other.aclose()
+
+        assert not await watch.wait(SHORT_S)
+
+
+async def test_watching_can_stop_and_begin_again(store: Store, other: Store):
+    room_id = await new_room(store)
+    async with other.watch([room_id]):
         pass
     await store.act(room_id, says("unseen"))
 
-    async with far.watch([room_id]) as watch:
+    async with other.watch([room_id]) as watch:
         assert not await watch.wait(SHORT_S)
         await store.act(room_id, says("hello"))
         assert await watch.wait(LONG_S)
@@ -205,17 +217,7 @@ async def test_closing_the_store_ends_all_waits(store: Store):
             assert await waiting
 
 
-async def test_without_inotify_events_a_watcher_still_wakes_soon(store: Store, other: Store):
-    room_id = await new_room(store)
-
-    async with other.watch([room_id]) as watch:
-        store._writer._notify.touch = lambda: None  # pyright: ignore -- an event that is lost
-        await store.act(room_id, says("hello"))
-
-        assert await watch.wait(LONG_S)
-
-
-async def test_a_thousand_watchers_wake_one_by_one(store: Store, far: Store):
+async def test_a_thousand_watchers_wake_one_by_one(store: Store, other: Store):
     rooms = [room.id for room, _ in [await store.create(a_room()) for _ in range(20)]]
 
     async with anyio.create_task_group() as tasks:
@@ -223,7 +225,7 @@ async def test_a_thousand_watchers_wake_one_by_one(store: Store, far: Store):
         all_woken = anyio.Event()
 
         async def follow(room_id: str, ready: anyio.Event) -> None:
-            async with far.watch([room_id]) as watch:
+            async with other.watch([room_id]) as watch:
                 ready.set()
                 if await watch.wait(LONG_S):
                     woken.append(room_id)

@@ -97,6 +97,7 @@ def room_fields(of: Room, store_epoch: str, updated_at: datetime) -> dict[str, o
         "max_bytes": of.max_bytes,
         "outcome": of.closing.outcome if of.closing else None,
         "conclusion": of.closing.conclusion if of.closing else None,
+        "archived_at": timestamp(of.archived_at) if of.archived_at and of.is_archived else None,
         "members": [member.name for member in of.active_members],
     }
 

@@ -27,6 +27,7 @@ from .limiting import Limiter
 from .limits import MAX_BATCH_BODY_BYTES, body_as
 from .queries import Query, known_id, seq_in
 from .reading import PageQuery
+from .retention import Retention
 from .service import RoomService
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -43,6 +44,7 @@ class Services:
     follower: Follower
     gate: Gate
     limiter: Limiter
+    retention: Retention
 
 
 def services(request: Request) -> Services:
@@ -107,6 +109,7 @@ async def create_room(request: Request) -> Response:
 
 DIRECTORY_QUERY = (
     *("query", "member", "mine", "ids", "closed", "before", "limit", "read", "unlisted"),
+    "archived",
 )
 
 
@@ -123,6 +126,7 @@ async def list_rooms(request: Request) -> Response:
         limit=query.limit(100),
         read=query.cursors("read"),
         unlisted=query.flag("unlisted", False),
+        archived=query.flag("archived", False),
     )
     return answered(directory)
 

@@ -9,6 +9,7 @@ from room_mcp import wire
 
 from .api import answered, room_id, services
 from .callers import owner_proof_of, proof_of
+from .errors import HttpProblem
 from .keeping import Decision
 from .limits import body_as
 
@@ -24,6 +25,18 @@ async def hold_room(request: Request, *, pause: bool) -> Response:
     proof = owner_proof_of(request, body.owner_key)
     keeper = services(request).keeper
     return answered(await keeper.hold(room_id(request), body, proof, pause=pause))
+
+
+async def rename_room(request: Request) -> Response:
+    body = await body_as(request, wire.Rename)
+    proof = owner_proof_of(request, body.owner_key)
+    return answered(await services(request).keeper.rename(room_id(request), body, proof))
+
+
+async def archive_room(request: Request) -> Response:
+    body = await body_as(request, wire.Archive)
+    proof = owner_proof_of(request, body.owner_key)
+    return answered(await services(request).keeper.archive(room_id(request), body, proof))
 
 
 async def reopen_room(request: Request) -> Response:
@@ -52,6 +65,26 @@ async def _decided(request: Request, about: Decision, body: wire.Decide) -> Resp
     proof = owner_proof_of(request, body.owner_key)
     keeper = services(request).keeper
     return answered(await keeper.decide(room_id(request), about, body.name, proof))
+
+
+async def expired(request: Request) -> Response:
+    _must_keep_all_rooms(request)
+    return answered(await services(request).retention.due())
+
+
+async def remove_expired(request: Request) -> Response:
+    _must_keep_all_rooms(request)
+    return answered(await services(request).retention.remove())
+
+
+def _must_keep_all_rooms(request: Request) -> None:
+    proof = owner_proof_of(request)
+    if not (proof.trusted or proof.admin):
+        raise HttpProblem(
+            "admins_only",
+            "Rooms of others are removed by admins only.",
+            "Ask with the key of an admin, or run `room-mcp purge --expired` where the store is.",
+        )
 
 
 async def delete_room(request: Request) -> Response:

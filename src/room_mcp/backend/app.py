@@ -28,6 +28,7 @@ from .keeping import Keeper
 from .limiting import NO_LIMITS, Limiter, Limits
 from .operations import OPERATIONS, Operation
 from .pages import PAGES
+from .retention import Retention
 from .service import RoomService, utc_now
 
 CLIENT_GONE = 499  # sent to nobody; what access logs of other servers show for it
@@ -56,12 +57,13 @@ def create_app(
     """
     rooms = RoomService.over(store, settings, clock, door)
     limiter = Limiter(rooms.store, limits, clock)
+    retention = Retention(rooms)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
         await store.open()
         try:
-            async with alongside():
+            async with alongside(), retention.running():
                 yield
         finally:
             rooms.waits.drain()
@@ -84,6 +86,7 @@ def create_app(
         follower=Follower(rooms.store, rooms.reader, rooms.waits),
         gate=Gate(rooms.store, clock, door, limiter),
         limiter=limiter,
+        retention=retention,
     )
     return app
 

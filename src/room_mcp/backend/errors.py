@@ -10,14 +10,20 @@ from typing import Any, NamedTuple
 from starlette.responses import JSONResponse
 
 from room_mcp.rooms import Refusal
-from room_mcp.store.interface import OutcomeUnknown, StoreBusy, StoreError
+from room_mcp.store.interface import OutcomeUnknown, StoreBusy, StoreError, TextLeft
 
 logger = logging.getLogger(__name__)
 
 PROBLEM_JSON = "application/problem+json"
-RETRY_AFTER_S = 1
-# 503s that a retry soon may get past.
-PASSING = frozenset({"store_busy", "draining", "too_many_connections"})
+RETRY_AFTER_S: Mapping[str, int] = {
+    # 503s that a retry soon may get past.
+    "store_busy": 1,
+    "draining": 1,
+    "too_many_connections": 1,
+    # A person has to free or mend the disk first: longer than our own client goes on trying, so
+    # that whoever asked is told what to do.
+    "store_unavailable": 60,
+}
 
 
 class Kind(NamedTuple):
@@ -51,6 +57,8 @@ KINDS: Mapping[str, Kind] = {
     "name_taken": Kind(409, "The name is taken"),
     "room_closed": Kind(409, "The room is closed"),
     "room_paused": Kind(409, "The room is paused"),
+    "room_open": Kind(409, "The room has not ended"),
+    "text_left": Kind(409, "Removed, but not yet from the files"),
     "room_full": Kind(409, "The room is full"),
     "role_taken": Kind(409, "The role is taken"),
     "work_taken": Kind(409, "The work is taken"),
@@ -101,6 +109,8 @@ def described(error: Exception) -> tuple[str, str, str, Mapping[str, Any]]:
             return error.code, error.detail, error.advice, {}
         case StoreBusy():
             return "store_busy", error.detail, error.advice, {}
+        case TextLeft():
+            return "text_left", error.detail, error.advice, {}
         case OutcomeUnknown():
             return "outcome_unknown", error.detail, error.advice, {}
         case StoreError():
@@ -131,8 +141,8 @@ def problem(error: Exception, request_id: str = "") -> JSONResponse:
         **facts,
     }
     headers = dict(error.headers) if isinstance(error, HttpProblem) else {}
-    if code in PASSING:
-        headers["Retry-After"] = str(RETRY_AFTER_S)
+    if code in RETRY_AFTER_S:
+        headers["Retry-After"] = str(RETRY_AFTER_S[code])
     if kind.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="room-mcp"'
     return JSONResponse(body, kind.status, headers, media_type=PROBLEM_JSON)

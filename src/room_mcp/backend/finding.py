@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 
 from room_mcp import wire
 from room_mcp.rooms import Proof, Room
-from room_mcp.rooms.refusals import Malformed
+from room_mcp.rooms.refusals import Malformed, RoomNotFound
 from room_mcp.store.interface import Listed, Store
 
 from . import answers
@@ -38,12 +39,14 @@ class Finder:
         limit: int = DIRECTORY_ROOMS,
         read: Mapping[str, int] | None = None,
         unlisted: bool = False,
+        archived: bool = False,
     ) -> wire.Directory:
         """Rooms, the most recently changed first.
 
         With `ids`, just these rooms, listed or not; with `member`, how far that name has got in
         each; with `mine`, only the rooms that it is in. Unlisted rooms are shown to their owner and
-        members, to admins, and, if he asks for them, to whoever has the store open.
+        members, to admins, and, if he asks for them, to whoever has the store open. `archived` asks
+        for the rooms that were put away, and only for them.
         """
         number = await self._store.directory_version()
         if ids:
@@ -57,6 +60,7 @@ class Finder:
                 principal=proof.principal,
                 before=before,
                 limit=limit,
+                archived=archived,
             )
         full = not ids and len(listed) == limit
         last = listed[-1] if listed else None
@@ -67,7 +71,7 @@ class Finder:
                 listed = [one for one in listed if one.room.may_be_read_by(proof)]
             last = listed[-1] if listed else last
         return wire.Directory(
-            rooms=[await self._row(one, member, read or {}, proof) for one in listed],
+            rooms=await self._rows(listed, member, read or {}, proof),
             # To the microsecond: rounded, it would pass over rooms of the same millisecond.
             next_cursor=last.updated_at.isoformat() if full and last else None,
             directory=number,
@@ -81,6 +85,19 @@ class Finder:
             for room in rooms
             if room and room.is_known_to(proof)
         ]
+
+    async def _rows(
+        self,
+        listed: Iterable[Listed],
+        member: str | None,
+        read: Mapping[str, int],
+        proof: Proof,
+    ) -> list[wire.Room]:
+        rows: list[wire.Room] = []
+        for one in listed:
+            with suppress(RoomNotFound):  # deleted in this moment
+                rows.append(await self._row(one, member, read, proof))
+        return rows
 
     async def _row(
         self, listed: Listed, member: str | None, read: Mapping[str, int], proof: Proof

@@ -122,7 +122,9 @@ class Follower:
 
             async def ready() -> Page | None:
                 # Closes the room when its time is over.
-                await may_go_on(await self._store.room(room_id))
+                room = await self._store.room(room_id)
+                await may_go_on(room)
+                self._reader.must_reach(room, cursor)  # the store may have been restored
                 page = await self._store.read(room_id, after=cursor, limit=STREAM_PAGE)
                 return page if page.messages else None
 

@@ -14,7 +14,7 @@ import room_mcp
 from room_mcp import wire
 
 from . import api_keys
-from .errors import KINDS, PASSING, PROBLEM_JSON
+from .errors import KINDS, PROBLEM_JSON, RETRY_AFTER_S
 from .finding import MAX_QUERY_CHARS
 from .limits import MAX_INTEGER
 from .operations import OPERATIONS, Operation
@@ -56,6 +56,7 @@ QUERY_MEANINGS: Mapping[str, tuple[dict[str, Any], str]] = {
     "read": (_PAIRS, "id:seq pairs that the name given as member has read besides."),
     "unlisted": ({"type": "boolean"}, "Unlisted rooms too, for whoever has the store open."),
     "closed": ({"type": "boolean"}, "Whether closed rooms are shown; true."),
+    "archived": ({"type": "boolean"}, "Only rooms that were archived, instead of all others."),
     "rooms": (_PAIRS, "id:after pairs, separated by commas."),
     "directory": (_SEQ, "Also answer when the directory's number is above this one."),
     "room": (_TEXT, "Only what is about the room of this id."),
@@ -75,7 +76,7 @@ _BEFORE_A_ROOM = (
 # Where a code can come up; one that does not stand here can come up in every call.
 _KEEPING = (api_keys.create_key, api_keys.list_keys, api_keys.revoke_key, api_keys.invite)
 _SPEAKING = (wire.Post, wire.Join, wire.Leave, wire.Heartbeat)
-_OWNING = (wire.Close, wire.Hold, wire.Adjust)
+_OWNING = (wire.Close, wire.Hold, wire.Adjust, wire.Rename, wire.Archive)
 _NEVER = frozenset({"no_such_path", "no_such_method"})  # what is said where there is no call
 _WHERE: Mapping[str, Callable[[Operation], bool]] = {
     "malformed": lambda one: one.body is not None or bool(one.query),
@@ -85,13 +86,15 @@ _WHERE: Mapping[str, Callable[[Operation], bool]] = {
     "name_protected": lambda one: one.body in _SPEAKING or "reader" in one.query,
     "not_a_member": lambda one: one.body in _SPEAKING or "reader" in one.query,
     "not_the_owner": lambda one: (
-        one.body in _OWNING or one.method == "DELETE" or _is_audit_of_a_room(one)
+        one.body in _OWNING or _removes_from_a_room(one) or _is_audit_of_a_room(one)
     ),
     "people_only": lambda one: one.body in (wire.Reopen, wire.Close),
     "role_may_not": lambda one: one.body in (wire.Post, wire.Close),
     "role_taken": lambda one: one.body is wire.Join,
     "name_taken": lambda one: one.body in _SPEAKING,
     "room_closed": lambda one: _acts_in_a_room(one),
+    "room_open": lambda one: one.body is wire.Archive,
+    "text_left": lambda one: one.answer in (wire.Erased, wire.Expired),
     "room_paused": lambda one: _acts_in_a_room(one),
     "contract_changed": lambda one: one.body in (wire.Post, wire.Adjust),
     "room_full": lambda one: one.body in (wire.Post, wire.Join),
@@ -103,7 +106,9 @@ _WHERE: Mapping[str, Callable[[Operation], bool]] = {
     "contract_violation": lambda one: one.body is wire.Post,
     "looks_like_secret": lambda one: one.body is wire.Post,
     "key_reused": lambda one: one.body is wire.Post,
-    "admins_only": lambda one: one.handler in _KEEPING or _is_audit_of_all(one),
+    "admins_only": lambda one: (
+        one.handler in _KEEPING or _is_audit_of_all(one) or one.answer is wire.Expired
+    ),
     "key_not_found": lambda one: one.handler is api_keys.revoke_key,
     "invitation_invalid": lambda one: one.body is wire.Redeem,
     "outcome_unknown": lambda one: one.method != "GET",
@@ -151,6 +156,10 @@ def _is_audit_of_all(one: Operation) -> bool:
 
 def _is_audit_of_a_room(one: Operation) -> bool:
     return one.answer is wire.Audit and _in_a_room(one)
+
+
+def _removes_from_a_room(one: Operation) -> bool:
+    return one.method == "DELETE" and _in_a_room(one)
 
 
 def _acts_in_a_room(one: Operation) -> bool:
@@ -281,10 +290,10 @@ def _refusal(codes: list[str]) -> dict[str, Any]:
         "description": "Refused: " + ", ".join(codes),
         "content": {PROBLEM_JSON: {"schema": _ref(wire.Problem)}},
     }
-    if PASSING & set(codes):
+    if RETRY_AFTER_S.keys() & set(codes):
         described["headers"] = {
             "Retry-After": {
-                "description": "Seconds, when a retry soon may get past it.",
+                "description": "Seconds, when a retry may get past it.",
                 "schema": {"type": "integer", "minimum": 0},
             }
         }

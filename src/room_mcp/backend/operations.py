@@ -159,6 +159,22 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "POST",
+        f"{_ROOM}/rename",
+        api_keeping.rename_room,
+        "Call the room otherwise",
+        wire.Info,
+        wire.Rename,
+    ),
+    Operation(
+        "POST",
+        f"{_ROOM}/archive",
+        api_keeping.archive_room,
+        "Put a closed room away, or bring it back",
+        wire.Info,
+        wire.Archive,
+    ),
+    Operation(
+        "POST",
         f"{_ROOM}/reopen",
         api_keeping.reopen_room,
         "Let a closed room go on; only people may",
@@ -222,6 +238,20 @@ OPERATIONS: tuple[Operation, ...] = (
         wire.Audit,
         query=api.AUDIT_QUERY,
         other_media=("application/x-ndjson",),
+    ),
+    Operation(
+        "GET",
+        "/agent/expired",
+        api_keeping.expired,
+        "Rooms past what the server keeps; for admins",
+        wire.Expired,
+    ),
+    Operation(
+        "DELETE",
+        "/agent/expired",
+        api_keeping.remove_expired,
+        "Remove rooms past what the server keeps; for admins",
+        wire.Expired,
     ),
     Operation(
         "GET",

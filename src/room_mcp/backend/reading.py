@@ -274,6 +274,7 @@ class Reader:
             now.must_be_read_by(proof)
             if member is not None:
                 now.must_be_member(member.name)  # the owner may have sent him away
+            self.must_reach(now, query.after)  # the store may have been restored
             is_over = now.lifecycle == "closed"
             page = await read()
             return page if page.messages or is_over else None

@@ -45,6 +45,8 @@ class TimelyStore:
         self.mark_read = store.mark_read
         self.erase = store.erase
         self.delete = store.delete
+        self.scrub = store.scrub
+        self.stale = store.stale
         self.directory_version = store.directory_version
         self.add_key = store.add_key
         self.server_key = store.server_key

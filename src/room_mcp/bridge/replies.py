@@ -104,6 +104,8 @@ def line(message: wire.Message, you: str, *, again: bool = False) -> str:
 
 def _notice(message: wire.Message) -> str:
     content = cast("dict[str, Any]", message.content or {})
+    if not content:
+        return f"{plain(message.type)}: (erased)"
     match message.type:
         case "room.closed":
             return f"room closed: {one_line(str(content.get('outcome')))}, by {content.get('by')}"
@@ -111,6 +113,9 @@ def _notice(message: wire.Message) -> str:
             return f"room paused by {content.get('by')}"
         case "room.resumed":
             return f"room goes on, released by {content.get('by')}"
+        case "room.renamed":
+            new = one_line(str(content.get("to")))
+            return f"room renamed by {content.get('by')}: it is {new!r} now"
         case "room.reopened":
             return f"room reopened by {content.get('by')}"
         case _:

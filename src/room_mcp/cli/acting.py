@@ -267,7 +267,7 @@ def delete(args: argparse.Namespace) -> int:
 async def _delete(client: RoomsClient, args: argparse.Namespace, settings: Settings) -> int:
     from room_mcp.addressing import resolve
 
-    room = await resolve(client, args.room)
+    room = await resolve(client, args.room, archived=True)
     what = f"{lines.quoted(room.name)} with {lines.counted(room.message_count)}"
     if not args.yes:
         raise WrongUse(f"This removes {what} for good. Say --yes if that is meant.")

@@ -28,21 +28,22 @@ class Finding(NamedTuple):
 
 def run(args: argparse.Namespace) -> int:
     """Exit code 0 when nothing failed."""
-    findings: list[Finding] = []
-    for finding in _findings():
-        findings.append(finding)
+    found: list[Finding] = []
+    for finding in findings():
+        found.append(finding)
         if not args.json:
             _print(finding)
-    failed = sum(finding.status == FAIL for finding in findings)
-    warned = sum(finding.status == WARN for finding in findings)
+    failed = sum(finding.status == FAIL for finding in found)
+    warned = sum(finding.status == WARN for finding in found)
     if args.json:
-        print(json.dumps({"ok": not failed, "checks": [_row(one) for one in findings]}, indent=2))
+        print(json.dumps({"ok": not failed, "checks": [_row(one) for one in found]}, indent=2))
     else:
-        print(f"{failed} failed, {warned} to look at, {len(findings) - failed - warned} ok.")
+        print(f"{failed} failed, {warned} to look at, {len(found) - failed - warned} ok.")
     return FAILED if failed else 0
 
 
-def _findings() -> Iterator[Finding]:
+def findings() -> Iterator[Finding]:
+    """What each check finds, one after another."""
     from room_mcp.settings import Settings, SettingsError
 
     from . import checks, handshake

@@ -70,6 +70,8 @@ def said(of: wire.Message) -> str:
 def _notice(content: dict[str, object]) -> str:
     """What the room itself says: what happened, by whom, and the conclusion if there is one."""
     what = " by ".join(one_line(str(content[key])) for key in ("outcome", "by") if key in content)
+    if "from" in content and "to" in content:
+        what += f": {quoted(str(content['from']))} is {quoted(str(content['to']))} now"
     conclusion = plain(str(content.get("conclusion") or ""))
     return ": ".join(part for part in (what, conclusion) if part)
 

@@ -13,14 +13,17 @@ from . import (
     adjusting,
     admitting,
     auditing,
+    care,
     connecting,
     doctor,
     following,
     install,
     joining,
+    keeping,
     keys,
     reading,
     replaying,
+    reporting,
     serving,
     templates,
     verdict,
@@ -117,6 +120,7 @@ def build() -> argparse.ArgumentParser:
         _add_close,
         _add_reopen,
         admitting.add_parser,
+        keeping.add_parser,
         _add_delete,
         _add_search,
         _add_export,
@@ -130,8 +134,13 @@ def build() -> argparse.ArgumentParser:
         connecting.add_connect,
         connecting.add_disconnect,
         install.add_parser,
+        care.add_backup,
+        care.add_restore,
+        care.add_check,
+        care.add_vacuum,
         _add_demo,
         _add_doctor,
+        reporting.add_parser,
         _add_version,
     ):
         add(commands)
@@ -164,6 +173,7 @@ def _add_rooms(commands: Commands[argparse.ArgumentParser]) -> None:
     parser = command(commands, "rooms", "list rooms, the latest changed first", reading.list_rooms)
     parser.add_argument("query", nargs="?", default="", metavar="QUERY", help="a part of the name")
     parser.add_argument("--all", action="store_true", help="closed rooms too")
+    parser.add_argument("--archived", action="store_true", help="those that were archived, instead")
     add_json(parser)
 
 

@@ -33,7 +33,9 @@ def list_rooms(args: argparse.Namespace) -> int:
 async def _list_rooms(client: RoomsClient, args: argparse.Namespace, settings: Settings) -> int:
     from room_mcp.addressing import short_ids
 
-    found = await client.rooms(query=args.query, closed=args.all)
+    found = await client.rooms(
+        query=args.query, closed=args.all or args.archived, archived=args.archived
+    )
     if args.json:
         show_json(found)
         return 0
@@ -51,9 +53,9 @@ _SEARCHING = "room-mcp rooms QUERY"
 
 
 def _none_found(args: argparse.Namespace, settings: Settings) -> str:
-    kind = "rooms" if args.all else "open rooms"
+    kind = "archived rooms" if args.archived else "rooms" if args.all else "open rooms"
     fitting = f" that fit {args.query!r}" if args.query else ""
-    more = "" if args.all else " --all shows closed ones too."
+    more = "" if args.all or args.archived else " --all shows closed ones too."
     where = settings.url or settings.store
     return f"No {kind}{fitting} in {where}.{more} `room-mcp create NAME` opens one."
 

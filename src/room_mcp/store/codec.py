@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from types import MappingProxyType
@@ -51,10 +51,26 @@ def _moment(kept: int | None) -> datetime | None:
     return None if kept is None else moment(kept)
 
 
-def state_from(room: Room) -> str:
-    """All of the room but its id and contract, as JSON."""
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+_FIELDS = frozenset(
+    (
+        *("name", "created_at", "created_by", "purpose", "listed", "owner_key_hash", "max_bytes"),
+        *("lifecycle", "members", "expectations", "verdicts", "spent", "reserve_since"),
+        *("reopened_at", "last_seq", "last_at", "size_bytes", "closing", "erasures", "chain"),
+        *("admission", "principals", "muted"),
+    )
+)
+
+
+def state_from(room: Room, unknown: Mapping[str, Any] = NOTHING) -> str:
+    """All of the room but its id and contract, as JSON.
+
+    Args:
+        unknown: What `unknown_in` found in the state before: it stays as it is.
+    """
     return to_json(
         {
+            **unknown,
             "name": room.name,
             "created_at": micros(room.created_at),
             "created_by": room.created_by,
@@ -108,7 +124,16 @@ def room_from(id: str, state: str, contract: str | None) -> Room:
     Args:
         contract: Its source; None for a room of the time before contracts were kept.
     """
-    kept = json.loads(state)
+    return room_of(id, json.loads(state), contract)
+
+
+def unknown_in(kept: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The fields of a state that a later version has put there."""
+    return {name: kept[name] for name in kept.keys() - _FIELDS} or NOTHING
+
+
+def room_of(id: str, kept: Mapping[str, Any], contract: str | None) -> Room:
+    """As `room_from`, from JSON that is read already."""
     principals, muted = kept.get("principals", {}), kept.get("muted", ())
     return Room(
         id=id,

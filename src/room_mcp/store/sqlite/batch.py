@@ -25,7 +25,7 @@ from ..codec import micros, state_from, to_json
 from ..interface import Act, Done, IdempotencyKey
 from ..memories import Heard, Memories, Remembered
 from ..tokens import content_tokens
-from . import auditing
+from . import auditing, scrubbing
 from .cache import Kept, RoomCache
 from .connection import Database
 from .hearing import Hearing
@@ -37,7 +37,7 @@ from .rows import (
     message_row,
     messages_where,
     rows_matching,
-    stored_room,
+    stored,
 )
 
 logger = logging.getLogger(__name__)
@@ -104,9 +104,16 @@ class Batch:
     def __init__(self, db: Database, cache: RoomCache, memories: Memories, now: datetime) -> None:
         self.db = db
         self._cache = cache
+        ((rev, newest, epoch),) = db.rows(
+            "SELECT (SELECT coalesce(max(rev), 0) FROM rooms),"
+            " (SELECT coalesce(max(updated_at), 0) FROM rooms),"
+            " (SELECT value FROM meta WHERE name = 'epoch')"
+        )
+        self.rev = 1 + int(rev)
+        cache.found_epoch(str(epoch), int(rev))
+        self.is_restored = memories.belong_to(str(epoch))  # since the last transaction of ours
         self._hearing = Hearing(db, memories)
-        self._now = micros(now)
-        self.rev = 1 + int(db.value("SELECT coalesce(max(rev), 0) FROM rooms"))
+        self._now = max(micros(now), int(newest) + 1)  # the directory goes by it: never back
         self._loaded: dict[str, Kept] = {}
         self._rooms: dict[str, Room] = {}  # after the acts so far
         self._messages: dict[tuple[int, int], Message] = {}
@@ -131,7 +138,7 @@ class Batch:
         for id, no, rev in found:
             kept = self._cache.get(id)
             if kept is None or kept.rev != rev:
-                kept = Kept(no, rev, stored_room(self.db, no, id))
+                kept = stored(self.db, no, rev, id)
             self._loaded[id] = kept
 
     def load_keys(self, keys: Iterable[tuple[str, IdempotencyKey]]) -> None:
@@ -246,7 +253,7 @@ class Batch:
     def _replayed(
         self, no: int, stage: _Stage, key: IdempotencyKey, fingerprint: bytes, seq: int
     ) -> Done:
-        if fingerprint != key.fingerprint:
+        if fingerprint and fingerprint != key.fingerprint:  # none: the text was erased
             raise KeyReused(f"The idempotency key already stands for #{seq}, another message.")
         first = next((one for one in stage.messages if one.seq == seq), None)
         first = first or self._messages.get((no, seq))
@@ -314,8 +321,11 @@ class Batch:
         self.db.run(
             "UPDATE messages SET content = NULL, chain = NULL WHERE key BETWEEN ? AND ?", bounds
         )
+        # Whoever has the hash of a short text can guess the text.
+        self.db.run("UPDATE keys SET fingerprint = x'' WHERE room_no = ?", (self.no(room_id),))
         self._forget_words(bounds)
         self._hearing.forget(room_id, self.no(room_id), bounds)
+        scrubbing.note(self.db)
 
     def delete(self, room_id: str) -> None:
         """Remove everything but a tombstone, which tells other processes."""
@@ -327,6 +337,7 @@ class Batch:
         self.db.run("DELETE FROM members WHERE room_no = ?", (no,))
         self.db.run("DELETE FROM contracts WHERE room_no = ?", (no,))
         self._hearing.forget(room_id, no, bounds)
+        scrubbing.note(self.db)
         self.db.run(
             "UPDATE rooms SET rev = ?1, dir_rev = ?1, lifecycle = 'deleted', listed = 0,"
             " last_seq = 0, updated_at = ?2, name_key = '', searchable = '', state = NULL"
@@ -352,7 +363,11 @@ class Batch:
         """Write what was decided; the rest is COMMIT."""
         insert(self.db, f"messages ({MESSAGE_COLUMNS})", self._rows)
         insert(self.db, "words (rowid, tokens)", self._words)
-        insert(self.db, "keys", [(*key, *value) for key, value in self._keys.items()])
+        insert(
+            self.db,
+            "keys (room_no, sender, key, fingerprint, seq)",
+            [(*key, *value) for key, value in self._keys.items()],
+        )
         self._hearing.write()
         if self._entries:
             auditing.append(self.db, self._entries)
@@ -367,7 +382,7 @@ class Batch:
         """Let the process know the new state; after COMMIT only."""
         for id, kept in self._loaded.items():
             room = self._rooms.get(id, kept.room)
-            self._cache.put(kept if room is kept.room else Kept(kept.no, self.rev, room))
+            self._cache.put(kept if room is kept.room else kept._replace(rev=self.rev, room=room))
         self._hearing.remember()
         for id in self._gone:
             self._cache.drop(id)
@@ -375,13 +390,13 @@ class Batch:
     def _write_room(self, before: Kept, room: Room, now: int) -> None:
         self.db.run(
             "UPDATE rooms SET rev = ?, last_seq = ?, updated_at = ?, state = ? WHERE no = ?",
-            (self.rev, room.last_seq, now, state_from(room), before.no),
+            (self.rev, room.last_seq, now, state_from(room, before.unknown), before.no),
         )
         if _listing(room) != _listing(before.room):
             self._directory = True
             self.db.run(
                 "UPDATE rooms SET dir_rev = ?, lifecycle = ?, listed = ?, owner = ?, name_key = ?,"
-                " searchable = ? WHERE no = ?",
+                " searchable = ?, archived_at = ? WHERE no = ?",
                 (
                     self.rev,
                     room.lifecycle,
@@ -389,6 +404,7 @@ class Batch:
                     room.admission.owner,
                     skeleton(room.name),
                     folded(f"{room.name}\n{room.purpose}"),
+                    None if room.archived_at is None else micros(room.archived_at),
                     before.no,
                 ),
             )
@@ -396,7 +412,8 @@ class Batch:
             self._write_members(before, room)
         if before.rev == 0 or room.contract != before.room.contract:
             self.db.run(
-                "INSERT OR REPLACE INTO contracts VALUES (?, ?)", (before.no, room.contract.source)
+                "INSERT OR REPLACE INTO contracts (room_no, source) VALUES (?, ?)",
+                (before.no, room.contract.source),
             )
 
     def _write_members(self, before: Kept, room: Room) -> None:
@@ -417,8 +434,8 @@ class Batch:
             self.db.run("DELETE FROM members WHERE room_no = ? AND skeleton = ?", (before.no, key))
 
 
-def _listing(room: Room) -> tuple[str, bool, str, str]:
-    return room.lifecycle, room.listed, room.name, room.purpose
+def _listing(room: Room) -> tuple[str, bool, str, str, datetime | None]:
+    return room.lifecycle, room.listed, room.name, room.purpose, room.archived_at
 
 
 def _same_member(before: Member | None, after: Member) -> bool:

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from room_mcp.rooms import Room
+
+from ..codec import NOTHING
 
 MAX_ROOMS = 1_000
 
 
 class Kept(NamedTuple):
-    """A room as a commit left it; true as long as its row carries the same `rev`."""
+    """A room as a commit left it; true as long as its row carries the same `rev`.
+
+    `unknown` is what a later version has put into its state.
+    """
 
     no: int
     rev: int
     room: Room
+    unknown: Mapping[str, Any] = NOTHING
 
 
 class RoomCache:
@@ -25,6 +32,23 @@ class RoomCache:
     def __init__(self) -> None:
         self._kept: OrderedDict[str, Kept] = OrderedDict()
         self._lock = threading.Lock()
+        self._epoch = ""
+        self._epoch_rev = 0  # of the newest commit that was seen under it
+
+    @property
+    def epoch(self) -> str:
+        """The store's epoch, as it is for every room that was taken from here."""
+        return self._epoch
+
+    def found_epoch(self, epoch: str, rev: int | None = None) -> None:
+        """The store had this epoch at that commit; a restored one goes on above all before it.
+
+        Args:
+            rev: None: it has it now, for nobody reads an older state.
+        """
+        with self._lock:
+            if rev is None or rev >= self._epoch_rev:
+                self._epoch, self._epoch_rev = epoch, rev or 0
 
     def get(self, room_id: str) -> Kept | None:
         with self._lock:

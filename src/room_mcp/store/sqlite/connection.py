@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
 import apsw
 
 from ..interface import StoreBusy, StoreError, StoreUnavailable
+from .cache import RoomCache
 
 MIN_SQLITE = (3, 51, 3)  # earlier ones can corrupt a WAL that several processes write and reset
 BUSY_MS = 2_000  # only strangers, such as a backup tool, hold SQLite's own locks that long
@@ -21,9 +23,13 @@ Bindings = Sequence[SqlValue] | Mapping[str, SqlValue]
 
 
 class Database:
-    """A connection that fetches everything at once: no open cursor keeps the WAL from ending."""
+    """A connection that fetches everything at once: no open cursor keeps the WAL from ending.
 
-    def __init__(self, path: Path, flags: int) -> None:
+    `cache` holds rooms of this very file: what was put in its place may count alike.
+    """
+
+    def __init__(self, path: Path, flags: int, cache: RoomCache | None = None) -> None:
+        self.cache = cache or RoomCache()
         # Any: the stubs of apsw name a type that Python 3.11 does not have.
         self._connection: Any = apsw.Connection(str(path), flags=flags)
         self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
@@ -64,6 +70,21 @@ class Database:
         self._connection.wal_checkpoint(
             mode=apsw.SQLITE_CHECKPOINT_TRUNCATE if emptying else apsw.SQLITE_CHECKPOINT_PASSIVE
         )
+
+    def copy_from(
+        self, source: Database, *, pages: int = -1, copied: Callable[[int, int], None] | None = None
+    ) -> None:
+        """Become a copy of another database, in one transaction.
+
+        Args:
+            pages: So many at a time; all at once by default.
+            copied: Called after each time with the pages that are done, and all of them.
+        """
+        with self._connection.backup("main", source._connection, "main") as copying:
+            while not copying.done:
+                copying.step(pages)
+                if copied is not None:
+                    copied(copying.page_count - copying.remaining, copying.page_count)
 
     def on_commit(self, call: Callable[[int], None]) -> None:
         """Call with the pages in the WAL after each commit."""
@@ -107,15 +128,23 @@ def connect_writer(path: Path) -> Database:
     return db
 
 
-def connect_reader(path: Path) -> Database:
-    """A connection that cannot write."""
-    db = _connect(path, apsw.SQLITE_OPEN_READONLY)
-    db.pragma("query_only", 1)
+def connect_reader(
+    path: Path, cache: RoomCache | None = None, *, wait_ms: int = BUSY_MS
+) -> Database:
+    """A connection that cannot write, with its files open: it goes on when they are deleted."""
+    db = _connect(path, apsw.SQLITE_OPEN_READONLY, cache)
+    try:
+        db.wait_for_locks(wait_ms)
+        db.pragma("query_only", 1)
+        db.pragma("data_version")  # SQLite opens the WAL with the first look into the file
+    except apsw.Error:
+        db.close()
+        raise
     return db
 
 
-def _connect(path: Path, flags: int) -> Database:
-    db = Database(path, flags)
+def _connect(path: Path, flags: int, cache: RoomCache | None = None) -> Database:
+    db = Database(path, flags, cache)
     db.wait_for_locks(BUSY_MS)
     db.pragma("wal_autocheckpoint", 0)  # checkpoints happen under the file lock only
     db.pragma("temp_store", "MEMORY")
@@ -136,12 +165,13 @@ _TROUBLE: tuple[tuple[type[apsw.Error], str, str], ...] = (
     (
         apsw.NotADBError,
         "{path} is not a room-mcp store: it is not a database.",
-        "Name another file, or move this one away.",
+        "Put a backup in its place with `room-mcp restore FILE`, or name another file.",
     ),
     (
         apsw.CorruptError,
         "{path} is damaged.",
-        "Stop all processes that use it and restore a backup.",
+        "`room-mcp check` says what is wrong; `room-mcp restore FILE` puts a backup in its place. "
+        "Rooms that are newer than that, and can be read, `room-mcp export ROOM` saves.",
     ),
     (
         apsw.CantOpenError,
@@ -161,8 +191,14 @@ _TROUBLE: tuple[tuple[type[apsw.Error], str, str], ...] = (
 )
 
 
-def trouble(error: apsw.Error, path: Path) -> StoreError:
+UNREADABLE = (UnicodeDecodeError, JSONDecodeError)
+"""Python's errors about a text that was never stored so: SQLite does not see what is in a cell."""
+
+
+def trouble(error: Exception, path: Path) -> StoreError:
     """What went wrong, as a sentence with advice. Nothing was committed."""
+    if isinstance(error, UNREADABLE):
+        return trouble(apsw.CorruptError(), path)
     if isinstance(error, (apsw.BusyError, apsw.LockedError)):
         return StoreBusy(
             f"Another program holds {path} locked.",

@@ -7,10 +7,12 @@ database file would drop the locks that SQLite holds on it.
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 from ..interface import StoreUnavailable
+from .files import FileId, file_id
 
 try:
     import fcntl
@@ -21,19 +23,34 @@ except ImportError:
     ) from None
 
 
+MAX_NOTE_BYTES = 4096
+
+
 class FileLock:
-    """An exclusive lock that dies with its holder; one per store and process, for one thread."""
+    """An exclusive lock that dies with its holder; one per store and process, for one thread.
+
+    When the lock's file was deleted it is made anew: whoever holds the lock holds the one that
+    others find.
+
+    Raises:
+        StoreUnavailable: The file cannot be made, here or when the lock is taken.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.is_new = True  # nothing was noted in this one; it may have been made just now
+        self._path = path
+        self._fd = -1
+        self._open()
 
     def acquire(self) -> None:
         """Wait for the lock, however long that takes."""
-        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        while not self._took(fcntl.LOCK_EX):
+            self._open()
 
     def try_acquire(self) -> bool:
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            while not self._took(fcntl.LOCK_EX | fcntl.LOCK_NB):
+                self._open()
         except BlockingIOError:
             return False
         return True
@@ -41,5 +58,49 @@ class FileLock:
     def release(self) -> None:
         fcntl.flock(self._fd, fcntl.LOCK_UN)
 
+    def note(self, text: bytes) -> None:
+        """Write this into the lock's file, for whoever holds the lock later."""
+        self.is_new = False
+        if self.noted() != text:
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, text, 0)
+
+    def noted(self) -> bytes:
+        """What was written last; empty in a new file, and where the disk was full."""
+        return os.pread(self._fd, MAX_NOTE_BYTES, 0)
+
     def close(self) -> None:
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _took(self, how: int) -> bool:
+        """False: locked, but no longer the file that others lock."""
+        if self._fd < 0:
+            return False
+        fcntl.flock(self._fd, how)
+        return file_id(str(self._path)) == self._id
+
+    def _open(self) -> None:
+        self.close()
+        try:
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreUnavailable(
+                f"The folder {self._path.parent} cannot be written: {error.strerror}.",
+                advice=_advice(error),
+            ) from error
+        self.is_new = True
+        found = os.fstat(self._fd)
+        self._id: FileId = (found.st_dev, found.st_ino)
+
+
+def _advice(error: OSError) -> str:
+    if error.errno == errno.EROFS:
+        return (
+            "Make the disk writable, or copy the store to one that is and name it there "
+            "(ROOM_MCP_HOME, --store): processes that share a store must be able to lock it."
+        )
+    if error.errno == errno.ENOENT:
+        return "Make it again and restore a backup there: room-mcp restore FILE"
+    return "Check its permissions, or name another file (ROOM_MCP_HOME, --store)."

@@ -74,7 +74,7 @@ class Hearing:
                 rows += [
                     (key_of(no, one.seq), int(one.scored), one.features.to_json()) for one in heard
                 ]
-        insert(self._db, "features", rows)
+        insert(self._db, "features (key, scored, data)", rows)
 
     def remember(self) -> None:
         """Keep the memories for the next transaction; after COMMIT only."""
@@ -137,7 +137,10 @@ class Hearing:
         except Exception:
             logger.exception("The guard's memory could not be written")
             return False
-        self._db.run("INSERT OR REPLACE INTO memories VALUES (?, ?, ?)", (no, known.seq, snapshot))
+        self._db.run(
+            "INSERT OR REPLACE INTO memories (room_no, seq, data) VALUES (?, ?, ?)",
+            (no, known.seq, snapshot),
+        )
         self._db.run(
             "DELETE FROM features WHERE key BETWEEN ? AND ?", (key_of(no, 0), key_of(no, known.seq))
         )

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from room_mcp.rooms.refusals import QuotaExceeded
-
 from ..codec import micros, moment
-from ..limiting import Quota, Rate, Taken, leased, slots
+from ..limiting import Quota, Rate, Taken, leased, slots, too_late
 from .connection import Database
 
 SWEPT_ROWS = 100  # removed at most with each new caller, so that nobody waits for a long sweep
@@ -50,7 +48,9 @@ def take_slots(
     at: datetime,
     until: datetime,
 ) -> int:
-    db.run("DELETE FROM slots WHERE until <= ?", (micros(at),))
+    db.run(
+        "DELETE FROM slots WHERE until <= ? OR until > ?", (micros(at), micros(too_late(at, until)))
+    )
     others = db.value(
         "SELECT coalesce(sum(count), 0) FROM slots WHERE subject = ? AND kind = ? AND holder <> ?",
         (subject, kind, holder),
@@ -91,11 +91,5 @@ def rooms_of(db: Database, creator: str) -> list[str]:
 
 def must_have_room(db: Database, quota: Quota) -> None:
     """Raises QuotaExceeded when another room would be one too many."""
-    if not quota.limit:
-        return
-    count = len(rooms_of(db, quota.creator))
-    if count >= quota.limit:
-        raise QuotaExceeded(
-            f"Your open rooms: {count}, as many as you may have here.",
-            limit=quota.limit,
-        )
+    if quota.limit:
+        quota.must_allow_another(len(rooms_of(db, quota.creator)))

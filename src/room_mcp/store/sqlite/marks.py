@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import replace
 
 from room_mcp.rooms import skeleton
 
@@ -34,7 +33,7 @@ class Marks:
             return  # nobody is called so
         with self._lock:
             before = self._pending.get(key)
-            self._pending[key] = reading if before is None else merged(before, reading)
+            self._pending[key] = reading if before is None else before.then(reading)
 
     def pending(self) -> dict[MarkKey, Reading]:
         """A copy of what is to be written."""
@@ -52,16 +51,6 @@ class Marks:
             for key, reading in marks.items():
                 if self._pending.get(key) is reading:
                     del self._pending[key]
-
-
-def merged(before: Reading, after: Reading) -> Reading:
-    """The later reading; seqs never go back."""
-    return replace(
-        after,
-        shown_to=max(before.shown_to, after.shown_to),
-        read_to=max(before.read_to, after.read_to),
-        seen_at=after.seen_at or before.seen_at,
-    )
 
 
 def write(db: Database, marks: Mapping[MarkKey, Reading]) -> None:

@@ -16,7 +16,7 @@ from ..interface import MAX_PAGE_MESSAGES, MAX_SCANNED, Head, Hit, Listed, Page
 from ..tokens import is_half_pair, tokens
 from .cache import Kept, RoomCache
 from .connection import Database, SqlValue
-from .rows import key_of, messages_where, stored_room
+from .rows import key_of, messages_where, stored, stored_epoch
 
 
 def rooms(db: Database, cache: RoomCache, room_ids: Collection[str]) -> dict[str, Kept]:
@@ -40,7 +40,8 @@ def room(db: Database, cache: RoomCache, room_id: str) -> Kept:
 def _kept(db: Database, cache: RoomCache, id: str, no: int, rev: int) -> Kept:
     kept = cache.get(id)
     if kept is None or kept.rev != rev:
-        kept = Kept(no, rev, stored_room(db, no, id))
+        kept = stored(db, no, rev, id)
+        cache.found_epoch(stored_epoch(db), rev)
         cache.put(kept)
     return kept
 
@@ -70,7 +71,7 @@ class PageWanted:
 
 def read(db: Database, cache: RoomCache, room_id: str, wanted: PageWanted) -> Page:
     """A page of messages, as `Store.read` promises it."""
-    no, _, room_now = room(db, cache, room_id)
+    no, _, room_now, _ = room(db, cache, room_id)
     forward = wanted.after is not None
     low = 1 + max(wanted.after or 0, 0) if forward else 1
     high = room_now.last_seq
@@ -165,7 +166,7 @@ def seq_at(
     at: datetime | None,
     message_id: str | None,
 ) -> int:
-    no, _, room_now = room(db, cache, room_id)
+    no, _, room_now, _ = room(db, cache, room_id)
     if message_id is not None:
         row = db.row(
             "SELECT key & 0xffffffff FROM messages WHERE id = ? AND key BETWEEN ? AND ?",
@@ -199,10 +200,12 @@ class Listing:
     principal: str
     before: datetime | None
     limit: int
+    archived: bool
 
 
 def directory(db: Database, cache: RoomCache, wanted: Listing) -> list[Listed]:
-    conditions = ["lifecycle <> 'deleted'"]
+    kept_away = "(archived_at IS NOT NULL AND lifecycle = 'closed')"
+    conditions = ["lifecycle <> 'deleted'", kept_away if wanted.archived else f"NOT {kept_away}"]
     names: dict[str, SqlValue] = {"limit": max(0, wanted.limit)}
     if not wanted.include_closed:
         conditions.append("lifecycle <> 'closed'")
@@ -236,15 +239,53 @@ def directory(db: Database, cache: RoomCache, wanted: Listing) -> list[Listed]:
     ]
 
 
-def directory_version(db: Database) -> int:
-    return int(db.value("SELECT coalesce(max(dir_rev), 0) FROM rooms"))
+def stale(
+    db: Database,
+    cache: RoomCache,
+    before: datetime | None,
+    beyond: int | None,
+    ended_only: bool,
+    limit: int,
+) -> list[Listed]:
+    kind = "lifecycle = 'closed'" if ended_only else "lifecycle <> 'deleted'"
+    due: list[str] = []
+    names: dict[str, SqlValue] = {"limit": max(0, limit)}
+    if before is not None:
+        due.append("updated_at < :before")
+        names["before"] = micros(before)
+    if beyond is not None:
+        newest = "ORDER BY updated_at DESC, no DESC LIMIT :beyond"
+        due.append(f"no NOT IN (SELECT no FROM rooms WHERE {kind} {newest})")
+        names["beyond"] = max(0, beyond)
+    if not due:
+        return []
+    rows = db.rows(
+        f"SELECT id, no, rev, updated_at FROM rooms WHERE {kind} AND ({' OR '.join(due)})"
+        " ORDER BY updated_at, no LIMIT :limit",
+        names,
+    )
+    return [
+        Listed(_kept(db, cache, id, no, rev).room, moment(updated_at))
+        for id, no, rev, updated_at in rows
+    ]
+
+
+def directory_version(db: Database, cache: RoomCache) -> int:
+    ((version, rev, epoch),) = db.rows(
+        # Each maximum by itself: together they would be looked for in all rows.
+        "SELECT (SELECT coalesce(max(dir_rev), 0) FROM rooms),"
+        " (SELECT coalesce(max(rev), 0) FROM rooms),"
+        " (SELECT value FROM meta WHERE name = 'epoch')"
+    )
+    cache.found_epoch(str(epoch), int(rev))
+    return int(version)
 
 
 def search(
     db: Database, cache: RoomCache, query: str, room_ids: Collection[str], limit: int
 ) -> list[Hit]:
     match = _match(query)
-    if not match:
+    if not match or limit < 1:
         return []
     found: list[tuple[int, int, Room]] = []  # time, key, room; the newest first
     for kept in sorted(rooms(db, cache, room_ids).values(), key=_last_at, reverse=True):

@@ -10,13 +10,15 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import apsw
 
 from ..interface import StoreUnavailable
-from .connection import Database, connect_reader, trouble
+from .cache import RoomCache
+from .connection import UNREADABLE, Database, connect_reader, trouble
 
 READERS = 2
 
@@ -25,18 +27,31 @@ Query = Callable[[Database], T]
 
 
 class Readers:
-    """Runs queries in read transactions: all statements of one query see the same state."""
+    """Runs queries in read transactions: all statements of one query see the same state.
 
-    def __init__(self, path: Path, loop: asyncio.AbstractEventLoop) -> None:
+    Its connections are opened at once, and stay with the file that is there then.
+    """
+
+    def __init__(self, path: Path, loop: asyncio.AbstractEventLoop, cache: RoomCache) -> None:
+        self.gone = threading.Event()  # closed, and no connection is left
         self._path = path
         self._loop = loop
+        self._cache = cache
         self._own: Database | None = None  # the event loop's connection
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
+        self._serving = READERS
+        self._count = threading.Lock()
+        with suppress(apsw.Error):  # the first look-up tries again, and tells
+            self._own = self._connect_own()
         for number in range(READERS):
             threading.Thread(
                 target=self._serve, name=f"room-mcp reader {number}", daemon=True
             ).start()
+
+    @property
+    def are_open(self) -> bool:
+        return not self._closed
 
     async def run(self, query: Query[T]) -> T:
         """What the query gives; it must fetch everything it wants before it returns."""
@@ -51,13 +66,11 @@ class Readers:
         if self._closed:
             raise StoreUnavailable("The store is closed.")
         try:
-            if self._own is None:
-                self._own = connect_reader(self._path)
-                self._own.wait_for_locks(0)  # the event loop must not wait
+            self._own = self._own or self._connect_own()
             return _in_transaction(self._own, query)
         except apsw.BusyError:
             return await self.run(query)
-        except apsw.Error as error:
+        except (apsw.Error, *UNREADABLE) as error:
             raise trouble(error, self._path) from error
 
     def close(self) -> None:
@@ -69,15 +82,29 @@ class Readers:
         for _ in range(READERS):
             self._jobs.put(None)
 
+    def _connect_own(self) -> Database:
+        return connect_reader(self._path, self._cache, wait_ms=0)  # the event loop must not wait
+
     def _serve(self) -> None:
+        try:
+            self._serve_jobs()
+        finally:
+            with self._count:
+                self._serving -= 1
+            if not self._serving:
+                self.gone.set()
+
+    def _serve_jobs(self) -> None:
         db: Database | None = None
+        with suppress(apsw.Error):  # the first job tries again, and tells
+            db = connect_reader(self._path, self._cache)
         while (job := self._jobs.get()) is not None:
             result: Any = None
             failure: BaseException | None = None
             try:
-                db = db or connect_reader(self._path)
+                db = db or connect_reader(self._path, self._cache)
                 result = _in_transaction(db, job.query)
-            except apsw.Error as error:
+            except (apsw.Error, *UNREADABLE) as error:
                 failure = trouble(error, self._path)
             except Exception as error:
                 failure = error

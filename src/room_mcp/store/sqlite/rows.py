@@ -12,9 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from room_mcp.rooms import Message, Room
+from room_mcp.rooms import Message
+from room_mcp.rooms.copying import changed
 
-from ..codec import micros, moment, room_from, to_json
+from ..codec import micros, moment, room_of, to_json, unknown_in
+from .cache import Kept
 from .connection import Database, SqlValue
 
 MAX_ROWS = 64  # per statement; lengths are powers of two, so that few statements are prepared
@@ -49,14 +51,26 @@ def message_row(room_no: int, message: Message) -> Row:
     )
 
 
-def stored_room(db: Database, no: int, id: str) -> Room:
+def stored(db: Database, no: int, rev: int, id: str) -> Kept:
     """The room as the last commit left it."""
     row = db.row(
-        "SELECT state, source FROM rooms LEFT JOIN contracts ON room_no = no WHERE no = ?", (no,)
+        "SELECT state, source, archived_at FROM rooms LEFT JOIN contracts ON room_no = no"
+        " WHERE no = ?",
+        (no,),
     )
     assert row is not None
-    state, source = row
-    return room_from(id, str(state), source)
+    state, source, archived_at = row
+    kept = json.loads(state)
+    room = room_of(id, kept, source)
+    if archived_at is not None:
+        # A column of its own: versions that do not know it would drop it from the state.
+        room = changed(room, archived_at=moment(archived_at))
+    return Kept(no, rev, room, unknown_in(kept))
+
+
+def stored_epoch(db: Database) -> str:
+    """The name of this copy of the store; a restored one has another."""
+    return str(db.value("SELECT value FROM meta WHERE name = 'epoch'"))
 
 
 @lru_cache(maxsize=4_096)  # in a room the same few are woken again and again

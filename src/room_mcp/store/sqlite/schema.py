@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
 import apsw
 
-from room_mcp.rooms import skeleton
-
-from ..interface import StoreError, StoreUnavailable
+from ..interface import StoreBusy, StoreError, StoreUnavailable
 from . import connection
 from .connection import Database
 from .file_lock import FileLock
+from .files import Files, Place
+from .migrating import migrate
 
 SECRET_BYTES = 32
 MOUNTS = Path("/proc/self/mountinfo")  # Linux; elsewhere only the answer to WAL tells
@@ -36,11 +35,13 @@ _ELSEWHERE = "Keep the store on a local disk (ROOM_MCP_HOME), or set ROOM_MCP_UR
 
 
 class Opened(NamedTuple):
-    """`epoch` names this copy of the store; `secret` is random, and never leaves it."""
+    """`epoch` names this copy of the store; `secret` is random, and never leaves it; `files` are
+    those that the connection has open."""
 
     db: Database
     epoch: str
     secret: bytes
+    files: Files
 
 
 def prepare_folder(path: Path) -> None:
@@ -69,41 +70,48 @@ def prepare_folder(path: Path) -> None:
 
 
 def lock_beside(path: Path) -> FileLock:
-    """The lock of the store in this file."""
-    try:
-        return FileLock(path.with_name(path.name + ".lock"))
-    except OSError as error:
-        raise StoreUnavailable(
-            f"The folder {path.parent} cannot be written: {error.strerror}.",
-            advice="Check its permissions, or name another file (ROOM_MCP_HOME, --store).",
-        ) from error
+    """The lock of the store in this file. Raises StoreUnavailable."""
+    return FileLock(path.with_name(path.name + ".lock"))
 
 
-def open_locked(path: Path) -> Opened:
+def open_locked(path: Path, *, making: bool = True) -> Opened:
     """The writer's connection to a store that is up to date; the caller holds the file lock.
+
+    Args:
+        making: A file that is not there is made.
 
     Raises:
         StoreUnavailable, StoreBusy: With advice.
     """
     try:
-        _create_file(path)
+        if making:
+            _create_file(path)
         db = connection.connect_writer(path)
     except apsw.Error as error:
         raise connection.trouble(error, path) from error
     try:
+        place, before = Place(path), Place(path).files()
         _use_wal(db, path)
-        _migrate(db, path)
+        db.pragma("data_version")  # SQLite opens the WAL with the first look into the file
+        files = place.files()
+        migrate(db, path)
         # What a crashed process wrote but did not sync must be safe before anybody is told of it.
         db.checkpoint(emptying=False)
         epoch = db.value("SELECT value FROM meta WHERE name = 'epoch'")
         secret = _secret(db)
+        is_the_same = all(was in (now, None) for was, now in zip(before, files, strict=True))
+        if place.files() != files or not is_the_same:
+            raise StoreBusy(
+                f"Files of {path} vanished while it was opened; nothing was stored.",
+                advice="Try again.",
+            )
     except apsw.Error as error:
         db.close()
         raise connection.trouble(error, path) from error
     except StoreError:
         db.close()
         raise
-    return Opened(db, str(epoch), secret)
+    return Opened(db, str(epoch), secret, files)
 
 
 def _create_file(path: Path) -> None:
@@ -129,60 +137,13 @@ def _use_wal(db: Database, path: Path) -> None:
         )
 
 
-def _migrate(db: Database, path: Path) -> None:
-    """Run the migrations that the file has not seen, all or none."""
-    version = _version(db, path)
-    scripts = _scripts()
-    newest = max(scripts)
-    if version > newest:
-        raise StoreUnavailable(
-            f"{path} was written by a newer room-mcp (schema {version}; this one knows {newest}).",
-            advice="Upgrade room-mcp: pip install --upgrade room-mcp",
-        )
-    if version == newest:
-        return
-    db.function("skeleton", skeleton)
-    db.run("BEGIN IMMEDIATE")
-    for number in range(version + 1, newest + 1):
-        db.run(scripts[number])
-    db.run("INSERT OR REPLACE INTO meta VALUES ('schema', ?)", (str(newest),))
-    db.run("COMMIT")
-
-
-def _version(db: Database, path: Path) -> int:
-    """The schema's number; a new file gets its `meta` table here and has 0."""
-    tables = {name for (name,) in db.rows("SELECT name FROM sqlite_schema")}
-    if "meta" in tables:
-        return int(db.value("SELECT value FROM meta WHERE name = 'schema'"))
-    if tables:
-        raise StoreUnavailable(
-            f"{path} is the database of another program.",
-            advice="Name another file (ROOM_MCP_STORE, --store).",
-        )
-    db.run("BEGIN IMMEDIATE")
-    db.run("CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID")
-    db.run("INSERT INTO meta VALUES ('schema', '0'), ('epoch', ?)", (secrets.token_hex(4),))
-    db.run("COMMIT")
-    return 0
-
-
 def _secret(db: Database) -> bytes:
     """The store's secret; whoever opens it first makes it."""
     kept = db.value("SELECT value FROM meta WHERE name = 'secret'")
     if kept is None:
         kept = secrets.token_hex(SECRET_BYTES)
-        db.run("INSERT INTO meta VALUES ('secret', ?)", (kept,))
+        db.run("INSERT INTO meta (name, value) VALUES ('secret', ?)", (kept,))
     return bytes.fromhex(kept)
-
-
-def _scripts() -> dict[int, str]:
-    """The migrations by number."""
-    folder = files("room_mcp.store").joinpath("migrations", "sqlite")
-    return {
-        int(script.name.split("_")[0]): script.read_text("utf-8")
-        for script in folder.iterdir()
-        if script.name.endswith(".sql")
-    }
 
 
 def _file_system(folder: Path) -> str:

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 import apsw
 
-from .connection import connect_reader
+from .connection import Database, connect_reader
+from .files import Place
 
 POLL_S = 0.005  # without inotify: most of it is asleep, 1.2 % of a core
 SAFETY_POLL_S = 0.05  # beside inotify, should an event be lost
@@ -38,6 +39,9 @@ class NotifyFile:
 class Signal(Protocol):
     """Calls back in the event loop when something may have been committed."""
 
+    gone: threading.Event
+    """Set while it has no connection."""
+
     def start(self, loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None: ...
 
     def stop(self) -> None:
@@ -54,6 +58,8 @@ class InotifySignal:
         """Raises OSError when the user has used up his inotify instances."""
         import inotify_simple  # pyright: ignore[reportMissingTypeStubs] -- it has none
 
+        self.gone = threading.Event()
+        self.gone.set()
         self._inotify: Any = inotify_simple.INotify(nonblocking=True)
         self._modified: Any = inotify_simple.flags.MODIFY
         self._path = notify_path(path)
@@ -95,14 +101,17 @@ class PollingSignal:
     """A thread that asks SQLite every few milliseconds whether anybody has committed."""
 
     def __init__(self, path: Path) -> None:
+        self.gone = threading.Event()
+        self.gone.set()
         self._path = path
         self._stopped: threading.Event | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
         self._stopped = threading.Event()
+        self.gone = threading.Event()
         threading.Thread(
             target=self._poll,
-            args=(loop, call, self._stopped),
+            args=(loop, call, self._stopped, self.gone),
             name="room-mcp wake-ups",
             daemon=True,
         ).start()
@@ -116,23 +125,31 @@ class PollingSignal:
         self.stop()
 
     def _poll(
-        self, loop: asyncio.AbstractEventLoop, call: Callable[[], None], stopped: threading.Event
+        self,
+        loop: asyncio.AbstractEventLoop,
+        call: Callable[[], None],
+        stopped: threading.Event,
+        gone: threading.Event,
     ) -> None:
-        db = connect_reader(self._path)
+        db: Database | None = None
+        seen: object = None  # so that the first look calls back: nothing since `start` is missed
+        place = Place(self._path)
         try:
-            seen = None  # so that the first look calls back: commits since `start` are not missed
             while not stopped.wait(POLL_S):
                 try:
-                    version = db.pragma("data_version")
-                except apsw.BusyError:
-                    continue  # another process recovers the WAL
+                    db = db or connect_reader(self._path)
+                    version = (db.pragma("data_version"), place.files())
+                except apsw.Error:
+                    continue  # another process recovers the WAL; or whoever reads is told
                 if version != seen:
                     seen = version
                     loop.call_soon_threadsafe(call)
         except RuntimeError:
             return  # the event loop has ended
         finally:
-            db.close()
+            if db is not None:
+                db.close()
+            gone.set()
 
 
 def signal_for(path: Path) -> Signal:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+import threading
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TypeVar
 
 from anyio import CancelScope
 
 from room_mcp.rooms import Refusal, Room
 
-from ..auditing import MAX_PAGE_ENTRIES, AuditPage, Entry
+from ..auditing import MAX_PAGE_ENTRIES, AuditPage, Entry, Refusals
 from ..callers import Invitation, ServerKey
 from ..interface import (
     MAX_PAGE_BYTES,
@@ -32,17 +34,28 @@ from ..interface import (
     Watch,
 )
 from ..limiting import Quota, Rate, Taken
-from . import auditing, callers, limiting, queries
+from . import auditing, callers, limiting, queries, scrubbing
 from . import marks as marking
-from .auditing import Refusals
 from .batch import Changes
 from .cache import RoomCache
 from .connection import Database, must_be_sound
+from .deadlines import Deadlines
+from .files import Place
 from .marks import Marks
 from .readers import Query, Readers
 from .schema import Opened
 from .wakeups import Wakeups, Watching
-from .work import Acting, AnyWork, Counting, Creating, Deleting, Erasing, Work, Writing
+from .work import (
+    Acting,
+    AnyWork,
+    Counting,
+    Creating,
+    Deleting,
+    Erasing,
+    Scrubbing,
+    Work,
+    Writing,
+)
 from .writer import Writer
 
 DEFAULT_TIMEOUT_S = 10.0
@@ -67,17 +80,15 @@ class SqliteStore:
         self._cache = RoomCache()
         self._marks = Marks()
         self._refusals = Refusals()
-        self._epoch = ""
         self._secret = b""
         self._opening: asyncio.Future[Exception | None] | None = None
         self._is_open = False
         self._outbox: list[AnyWork] = []  # of this round of the event loop
-        self._unfinished: set[AnyWork] = set()
         self._marks_timer: asyncio.TimerHandle | None = None
 
     @property
     def epoch(self) -> str:
-        return self._epoch
+        return self._cache.epoch
 
     @property
     def secret(self) -> bytes:
@@ -103,16 +114,19 @@ class SqliteStore:
     def _begin_opening(self) -> asyncio.Future[Exception | None]:
         must_be_sound()
         self._loop = asyncio.get_running_loop()
+        self._unfinished: Deadlines[AnyWork] = Deadlines(self._loop, self._give_up)
         opening: asyncio.Future[Exception | None] = self._loop.create_future()
         self._opening = opening
         self._stopped = asyncio.Event()
+        self._place = Place(self.path)
+        self._wakeups = Wakeups(self.path, self._loop, self._on_moved)
         self._writer = Writer(
             self.path,
             clock=self._clock,
-            cache=self._cache,
             marks=self._marks,
             refusals=self._refusals,
             opened=partial(self._in_loop, self._on_opened, opening),
+            leaving=partial(self._in_loop, self._on_leaving),
             finished=partial(self._in_loop, self._on_finished),
             closed=partial(self._in_loop, self._stopped.set),
         )
@@ -125,14 +139,23 @@ class SqliteStore:
         opened: Opened | None,
         error: Exception | None,
     ) -> None:
-        if opening.done():
+        if opening is not self._opening:
             return  # the store was closed meanwhile
         if opened is not None:
-            self._epoch, self._secret = opened.epoch, opened.secret
-            self._readers = Readers(self.path, self._loop)
-            self._wakeups = Wakeups(self.path, self._loop)
+            self._cache = opened.db.cache
+            self._cache.found_epoch(opened.epoch)
+            self._secret, self._files = opened.secret, opened.files
+            self._readers = Readers(self.path, self._loop, self._cache)
+            self._wakeups.begin(opened.files)
             self._is_open = True
-        opening.set_result(error)
+        if not opening.done():
+            opening.set_result(error)
+
+    def _on_leaving(self, answer: SimpleQueue[Sequence[threading.Event]]) -> None:
+        """Other files lie at the path: close those that are open, until the writer has others."""
+        if self._is_open:
+            self._readers.close()
+            answer.put((self._readers.gone, self._wakeups.let_go()))
 
     async def aclose(self) -> None:
         """Finish what the writer has begun, refuse the rest, write marks and refusals.
@@ -144,12 +167,12 @@ class SqliteStore:
         if not self._opening.done():
             self._opening.set_result(StoreUnavailable("The store was closed while it opened."))
         was_open, self._is_open, self._opening = self._is_open, False, None
-        for work in list(self._unfinished):
+        for work in self._unfinished.waiting():
             if self._writer.abandon(work):
                 work.failure = StoreBusy("The store is closing; nothing was committed.")
                 work.finish()
         if was_open:
-            self._wakeups.close()
+            self._wakeups.let_go()
             self._readers.close()
         self._writer.close()
         if not self._writer.is_blocked:
@@ -206,25 +229,32 @@ class SqliteStore:
     async def delete(self, room_id: str, decide: Decide, *, entry: Entry | None = None) -> None:
         await self._perform(Deleting(room_id, decide, entry), None)
 
+    async def scrub(self, *, max_bytes: int | None = None) -> None:
+        if await self._look_up(scrubbing.is_done):
+            return
+        if max_bytes is not None and self.path.stat().st_size > max_bytes:
+            raise scrubbing.left("writing so large a store anew would stop all others.")
+        try:
+            await self._perform(Scrubbing(), None)
+        except StoreBusy as error:
+            raise scrubbing.left(error.detail) from error
+
     async def _perform(self, work: Work[T], timeout_s: float | None) -> T:
         """Hand work to the writer and wait for what comes of it."""
         self._must_be_open()
         work.future = self._loop.create_future()
-        self._unfinished.add(work)
+        self._unfinished.add(work, DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s)
         self._outbox.append(work)
         if len(self._outbox) == 1:
             # All work of this round goes over at once: it shares a transaction, and the writer
             # does not begin while the event loop still keeps the interpreter busy.
             self._loop.call_soon(self._hand_over)
-        wait_s = DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s
-        timer = self._loop.call_later(wait_s, self._give_up, work)
         try:
             await work.future
         except asyncio.CancelledError:
             await self._see_through(work)
             raise
         finally:
-            timer.cancel()
             self._unfinished.discard(work)
         return work.outcome()
 
@@ -262,7 +292,7 @@ class SqliteStore:
     # ---- reading --------------------------------------------------------------------------------
 
     async def room(self, room_id: str) -> Room:
-        kept = await self._look_up(lambda db: queries.room(db, self._cache, room_id))
+        kept = await self._look_up(lambda db: queries.room(db, db.cache, room_id))
         return kept.room
 
     async def read(
@@ -279,15 +309,13 @@ class SqliteStore:
         wanted = queries.PageWanted(after, before, limit, max_bytes, sender, type)
         is_short = limit <= LOOKED_UP_MESSAGES and sender is None and type is None
         run = self._look_up if is_short else self._query
-        return await run(lambda db: queries.read(db, self._cache, room_id, wanted))
+        return await run(lambda db: queries.read(db, db.cache, room_id, wanted))
 
     async def seq_at(self, room_id: str, *, at: datetime | None, message_id: str | None) -> int:
-        return await self._query(
-            lambda db: queries.seq_at(db, self._cache, room_id, at, message_id)
-        )
+        return await self._query(lambda db: queries.seq_at(db, db.cache, room_id, at, message_id))
 
     async def heads(self, room_ids: Collection[str]) -> Mapping[str, Head]:
-        return await self._look_up(lambda db: queries.heads(db, self._cache, room_ids))
+        return await self._look_up(lambda db: queries.heads(db, db.cache, room_ids))
 
     async def directory(
         self,
@@ -299,26 +327,63 @@ class SqliteStore:
         principal: str = "",
         before: datetime | None = None,
         limit: int = 100,
+        archived: bool = False,
     ) -> list[Listed]:
         wanted = queries.Listing(
-            query, member, include_closed, listed_only, principal, before, limit
+            query, member, include_closed, listed_only, principal, before, limit, archived
         )
-        return await self._query(lambda db: queries.directory(db, self._cache, wanted))
+        return await self._query(lambda db: queries.directory(db, db.cache, wanted))
+
+    async def stale(
+        self,
+        *,
+        before: datetime | None = None,
+        beyond: int | None = None,
+        ended_only: bool = True,
+        limit: int = 100,
+    ) -> list[Listed]:
+        return await self._query(
+            lambda db: queries.stale(db, db.cache, before, beyond, ended_only, limit)
+        )
 
     async def search(self, query: str, *, room_ids: Collection[str], limit: int = 20) -> list[Hit]:
-        return await self._query(lambda db: queries.search(db, self._cache, query, room_ids, limit))
+        return await self._query(lambda db: queries.search(db, db.cache, query, room_ids, limit))
 
     async def directory_version(self) -> int:
-        return await self._look_up(queries.directory_version)
+        return await self._look_up(lambda db: queries.directory_version(db, db.cache))
 
     async def _look_up(self, query: Query[T]) -> T:
         """For what is found by key, and is short."""
-        self._must_be_open()
-        return await self._readers.look_up(query)
+        return await self._current(lambda: self._readers.look_up(query))
 
     async def _query(self, query: Query[T]) -> T:
-        self._must_be_open()
-        return await self._readers.run(query)
+        return await self._current(lambda: self._readers.run(query))
+
+    async def _current(self, read: Callable[[], Awaitable[T]]) -> T:
+        """What is read, from the files that are there. A file that was deleted is read on, as
+        long as it is open here."""
+        while True:
+            self._must_be_open()
+            if self._readers.are_open:
+                try:
+                    found = await read()
+                except Exception:
+                    if self._is_current():
+                        raise
+                else:
+                    if self._is_current():
+                        return found
+            # Other files lie at the path. The writer opens them, or says why it cannot.
+            await self._perform(Writing(lambda _: None), None)
+
+    def _is_current(self) -> bool:
+        found = self._place.files()
+        return found == self._files or found.database is None
+
+    def _on_moved(self) -> None:
+        """Somebody who watches saw that other files lie at the path; the writer looks first."""
+        if self._is_open:
+            self._writer.submit(())
 
     # ---- how far members have read --------------------------------------------------------------
 
@@ -326,14 +391,14 @@ class SqliteStore:
         # Taken before and after: a commit in between moves marks from here to the table.
         before = self._marks.of_room(room_id)
         kept = await self._look_up(
-            lambda db: marking.read(db, queries.room(db, self._cache, room_id).no)
+            lambda db: marking.read(db, queries.room(db, db.cache, room_id).no)
         )
         after = self._marks.of_room(room_id)
         readings: dict[str, Reading] = {}
         for key, (name, reading) in kept.items():
             for pending in (before.get(key), after.get(key)):
                 if pending is not None:
-                    reading = marking.merged(reading, pending)
+                    reading = reading.then(pending)
             readings[name] = reading
         return readings
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Collection, Iterable
+import threading
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 import apsw
 
+from ..interface import StoreError
 from .batch import Changes
 from .connection import Database, connect_reader, trouble
+from .files import Files, Place
 from .signals import Signal, signal_for
 
 
@@ -66,11 +70,19 @@ class Watching:
 
 
 class Wakeups:
-    """All watchers of this process; lives in the event loop."""
+    """All watchers of this process; lives in the event loop.
 
-    def __init__(self, path: Path, loop: asyncio.AbstractEventLoop) -> None:
+    `moved` is called when other files than those it began with lie at the path.
+    """
+
+    def __init__(
+        self, path: Path, loop: asyncio.AbstractEventLoop, moved: Callable[[], None]
+    ) -> None:
         self._path = path
         self._loop = loop
+        self._moved = moved
+        self._place = Place(path)
+        self._files: Files | None = None  # None: not begun, or let go of
         self._by_room: dict[str, set[RoomWatch]] = {}
         self._of_directory: set[RoomWatch] = set()
         self._all: set[RoomWatch] = set()
@@ -115,21 +127,40 @@ class Wakeups:
         for watch in self._all:
             watch.wake()
 
-    def close(self) -> None:
+    def begin(self, files: Files) -> None:
+        """Follow what is committed to these files. Who watches already is woken."""
+        self._files = files
+        if self._all:
+            with suppress(StoreError):  # those who are woken read, and are told
+                self._begin()
+            self.wake_all()
+
+    def let_go(self) -> threading.Event:
+        """Close the files until told to begin again; the watchers stay, and are woken.
+
+        Returns:
+            Set when no connection is left.
+        """
+        self._files = None
         self.wake_all()
+        gone = threading.Event()
+        gone.set()
         if self._signal is not None:
             self._signal.close()
+            gone = self._signal.gone
             self._signal = None
         if self._db is not None:
             self._db.close()
             self._db = None
+        return gone
 
     def _begin(self) -> None:
         """Listen, and only then note where we are: what comes between is seen twice, not lost."""
+        if self._files is None:
+            return  # `begin` wakes all, and whoever is woken reads
         try:
             if self._db is None:
-                self._db = connect_reader(self._path)
-                self._db.wait_for_locks(0)  # the event loop must not wait
+                self._db = connect_reader(self._path, wait_ms=0)  # the event loop must not wait
             if self._signal is None:
                 self._signal = signal_for(self._path)
             self._signal.start(self._loop, self._look)
@@ -142,6 +173,10 @@ class Wakeups:
         """Somebody may have committed: wake whom it concerns."""
         if self._db is None or not self._all:
             return
+        files = self._place.files()
+        if files != self._files and files.database is not None:
+            self._moved()
+            return
         try:
             version = self._db.pragma("data_version")
             if version == self._seen_version:
@@ -150,8 +185,10 @@ class Wakeups:
                 "SELECT max(rev), max(dir_rev), json_group_array(id) FROM rooms WHERE rev > ?",
                 (self._seen_rev,),
             )
-        except apsw.BusyError:
-            return  # another process recovers the WAL; the next look comes soon
+        except apsw.Error:
+            # Another process recovers the WAL, and the next look comes soon; or the file is
+            # damaged, which whoever reads is told.
+            return
         self._seen_version = version
         if rev is None:
             return

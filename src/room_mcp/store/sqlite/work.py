@@ -141,6 +141,15 @@ class Deleting(Work[None]):
         batch.record(self._entry)
 
 
+class Scrubbing(Work[None]):
+    """Takes out of the files what was removed; the writer does it outside of transactions."""
+
+    alone = True
+
+    def perform(self, batch: Batch) -> None:
+        raise NotImplementedError
+
+
 class Writing(Work[T]):
     """Rows that belong to no room; they are written at once, and nothing fails after them."""
 
