@@ -7,13 +7,15 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 PROOFS := conformance inspector clients hosts fuzz rest_fuzz
 
-.PHONY: help demo test check bench proof $(PROOFS) constraints clean
+.PHONY: help demo test check bench faults soak proof $(PROOFS) constraints clean
 
 help:
 	@echo "make demo   set up, then two agents and a third review a change in one room"
 	@echo "make test   set up, then every check and test"
 	@echo "make check  only the checks: ruff, pyright, import-linter"
 	@echo "make bench  the figures; measures this machine, asserts nothing"
+	@echo "make faults kills, power cuts, full disks and bad networks: is anything lost?"
+	@echo "make soak   half an hour of mixed load with restarts: does anything grow?"
 	@echo "make proof  suites, clients and hosts of others: $(PROOFS)"
 	@echo "make clean  remove what make made"
 
@@ -31,6 +33,12 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench
+
+faults: $(VENV)/.dev
+	$(BIN)/python -m faults
+
+soak: $(VENV)/.dev
+	$(BIN)/python -m faults.soak
 
 # What could not be tried on this machine is said, and fails only the proof of all.
 $(PROOFS): $(VENV)/.dev

@@ -1,0 +1,67 @@
+"""A process that stops itself in the midst of a transaction: python -m faults.stopping PATH ROOM
+
+It posts and writes down its recording. Told so by a line of its input, it stops (SIGSTOP) at the
+next write into the WAL: it holds the file lock then, its act was claimed, and nothing is committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from typing import Any
+
+import apsw
+
+from room_mcp.store.opening import open_store
+
+from .child import OPENING, orders, write_out
+from .recording import Call, Recording, StoreDoor, post
+
+POSTS = 5  # before and after it stops
+
+
+class StoppingDisk(apsw.VFS):
+    """`is_due`: the next write into a WAL stops the process."""
+
+    def __init__(self) -> None:
+        self.is_due = False
+        super().__init__("stopping", base="unix", makedefault=True)
+
+    def xOpen(self, name: Any, flags: list[int]) -> apsw.VFSFile:  # SQLite's name
+        return _File(self, name, flags)
+
+
+class _File(apsw.VFSFile):
+    def __init__(self, disk: StoppingDisk, name: Any, flags: list[int]) -> None:
+        self._disk = disk
+        self._is_wal = bool(flags[0] & apsw.SQLITE_OPEN_WAL)
+        super().__init__("unix", name, flags)
+
+    def xWrite(self, data: Any, offset: int) -> None:  # SQLite's name
+        if self._is_wal and self._disk.is_due:
+            self._disk.is_due = False
+            os.kill(os.getpid(), signal.SIGSTOP)
+        super().xWrite(data, offset)  # pyright: ignore[reportUnknownMemberType] -- apsw's stub
+
+
+async def main(path: str, room: str) -> None:
+    disk = StoppingDisk()
+    store = open_store(path)
+    await store.open()
+    write_out(OPENING)
+    recording, door, reader = Recording(write_out), StoreDoor(store), await orders()
+    stops = 0
+    while await reader.readline():
+        for number in range(2 * POSTS):
+            if number == POSTS:
+                disk.is_due = True
+            key = f"{stops} {number}"
+            await post(door, recording, Call(room, "stopped", key, f"stopped {key}"))
+        stops += 1
+    await store.aclose()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
