@@ -53,7 +53,7 @@ from room_mcp.store.sqlite.rows import (
     rows_matching,
 )
 from room_mcp.store.sqlite.signals import NotifyFile
-from room_mcp.store.sqlite.writer import CHECKPOINT_PAGES
+from room_mcp.store.sqlite.transactions import CHECKPOINT_PAGES
 from room_mcp.store.tokens import content_tokens
 
 from .slow_disk import slow_disk

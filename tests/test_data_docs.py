@@ -13,7 +13,7 @@ from room_mcp import certificates, connected, serving
 from room_mcp.cli.parser import build
 from room_mcp.settings import SETTINGS, Settings
 from room_mcp.store.opening import open_store
-from room_mcp.store.sqlite.writer import MAX_WAL_PAGES
+from room_mcp.store.sqlite.transactions import MAX_WAL_PAGES
 
 ROOT = Path(__file__).parent.parent
 SOURCE = "".join(file.read_text("utf-8") for file in (ROOT / "src").rglob("*.py"))

@@ -13,8 +13,9 @@ import apsw
 import pytest
 from store_talk import contents, key, new_room, says
 
+from room_mcp.rooms import Past, Room, Step
 from room_mcp.rooms.refusals import RoomNotFound
-from room_mcp.store.interface import Store, StoreUnavailable
+from room_mcp.store.interface import OutcomeUnknown, Store, StoreUnavailable
 from room_mcp.store.opening import open_store
 from room_mcp.store.sqlite.file_lock import FileLock
 
@@ -48,6 +49,19 @@ async def test_nothing_is_stored_in_a_file_that_was_deleted(store: Store, path: 
 
     assert "room-mcp restore FILE" in refused.value.advice
     assert not path.exists()
+
+
+async def test_of_an_act_in_whose_moment_the_file_goes_nobody_knows_the_outcome(
+    store: Store, path: Path
+):
+    room_id = await new_room(store)
+
+    def decide(room: Room, past: Past) -> Step:
+        path.unlink()
+        return says("perhaps")(room, past)
+
+    with pytest.raises(OutcomeUnknown, match="in this moment"):
+        await store.act(room_id, decide, key=key())
 
 
 async def test_a_deleted_file_is_read_on_by_whoever_has_it_open(store: Store, path: Path):

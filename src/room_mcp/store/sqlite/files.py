@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from ..interface import StoreUnavailable
+from ..interface import StoreBusy, StoreUnavailable
 
 FileId = tuple[int, int]  # device and inode: nobody else gets them while the file is open
 
@@ -83,4 +83,12 @@ def deleted(path: Path) -> StoreUnavailable:
         f"{path} was deleted while it was in use; nothing is stored.",
         advice="Restore a backup (room-mcp restore FILE), or restart every room-mcp to begin anew."
         " Until then what was stored can still be read here.",
+    )
+
+
+def vanished(path: Path) -> StoreBusy:
+    return StoreBusy(
+        f"Files of {path} vanished, and another process has to save what it has open; "
+        "nothing was stored.",
+        advice="Try again.",
     )

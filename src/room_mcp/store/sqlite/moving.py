@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..interface import StoreBusy
-from .files import Files, Place
+from .files import Files, Place, vanished
 
 SAVING_S = 5  # how long others get to save what is only in their WAL; they may have died
 OPENING_S = 0.3  # the same when a store is opened: somebody may only have looked with a tool
@@ -26,33 +26,36 @@ class Moving:
     Args:
         leaving: Has all connections of the process closed but the writer's; puts an event for
             each of them into the queue.
-        save: Copies the WAL into the database file; False: not all of it.
     """
 
-    def __init__(self, path: Path, leaving: Leaving, save: Callable[[], bool]) -> None:
+    def __init__(self, path: Path, leaving: Leaving) -> None:
         self._path = path
         self._place = Place(path)
         self._leaving = leaving
-        self._save = save
         self._waiting_since: float | None = None
 
-    def leave(self, ours: Files, found: Files, *, is_first: bool) -> None:
+    def leave(self, ours: Files, found: Files, note: bytes, save: Callable[[], bool]) -> None:
         """Let nothing that is only in our WAL be lost, nor get into a file that is not its own.
 
         Args:
-            is_first: No process has left our files for others yet. Then what else lies at the
-                path was made by a mere reader, and is of no worth.
+            note: Of the files that were opened last by any process; empty when the lock was
+                deleted as well.
+            save: Copies our WAL into the database file; False: not all of it.
 
         Raises:
             StoreBusy, StoreUnavailable: Something is in the way; all is as it was.
         """
+        self.must_not_wait(found, note, ours)
+        # No process has left our files for others yet. Then what else lies at the path was made by
+        # a mere reader, and is of no worth.
+        is_first = note == ours.noted() or (not note and found.wal in (ours.wal, None))
         if found.database != ours.database:
             # SQLite would take our WAL for that of the new file. What it holds is of the old one.
             if found.wal == ours.wal:
-                self._save()
+                save()
             self._place.remove_wal(wal=found.wal == ours.wal, shm=found.shm == ours.shm)
         elif is_first:
-            if found.wal != ours.wal and not self._save():  # all of it is still open here
+            if found.wal != ours.wal and not save():  # all of it is still open here
                 raise self._in_the_way()
             self._place.remove_wal(wal=found.wal != ours.wal, shm=True)
 
@@ -71,6 +74,11 @@ class Moving:
         now = time.monotonic()
         self._waiting_since = self._waiting_since or now
         return now - self._waiting_since < wait_s
+
+    def must_not_wait(self, found: Files, note: bytes, ours: Files | None) -> None:
+        """Raises StoreBusy as long as another process has to come first."""
+        if self.must_wait(found, note, ours, wait_s=SAVING_S):
+            raise vanished(self._path)
 
     def let_go(self) -> None:
         """Wait until the other connections are closed: SQLite shares files between them.

@@ -179,3 +179,9 @@ class Counting(Work[T]):
 
 
 AnyWork = Work[Any]
+
+
+def fail(works: Sequence[AnyWork], error: Exception) -> None:
+    """Let each end with this error."""
+    for work in works:
+        work.failure = error
