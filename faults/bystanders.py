@@ -25,8 +25,8 @@ SILENCE_S = 40.0  # of a stream, which gives a sign of life every 15 s
 STREAMED_LINES = 100  # after which a follower hangs up and comes again, at most
 NAMES = 8  # that bystanders join under; a room keeps all who ever did
 
-PASSING = ("room_not_found", "room_closed", "not_a_member")
-"""Refusals of rooms that end or go meanwhile, and of who leaves where he never was."""
+PASSING = ("room_not_found", "room_closed", "not_a_member", "name_taken")
+"""Refusals of rooms that end or go meanwhile, and of who comes twice or leaves before he came."""
 
 Act = Callable[[str], Awaitable[object]]
 

@@ -1,7 +1,8 @@
 """`room-mcp serve`, killed in mid-work and begun again on its port and file, while clients go on.
 
 Two servers share one file. Their posters try again under the same key, their readers wait for
-what is new, and neither knows more of a kill than that no answer comes.
+what is new, and neither knows more of a kill than that no answer comes. Most kills come from
+inside, around a COMMIT: what was kept and not told, or told and not kept, shows there alone.
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ import asyncio
 import contextlib
 import os
 import random
+import signal
 import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from room_mcp.client import RoomsClient
 from room_mcp.store.opening import open_store
 
+from .dying import COMMITTED, UNCOMMITTED
 from .ground import WAIT_S, Seen, a_room, check, not_woken
 from .history import ROOM_CLOSED
 from .recording import Call, ClientDoor, Told, post, read_to_the_end
@@ -27,8 +31,17 @@ POSTERS = 4  # of each server
 READERS = 2  # of each server, in each room
 TRY_FOR_S = 1.0  # in which a client tries again by itself, before the poster does
 ANSWER_S = 10.0
-MAX_ANSWERS = 60  # after which a server is killed, at most
+ANSWERED = "answered"  # at any moment, from outside
+MAX_AFTER = {COMMITTED: 20, UNCOMMITTED: 20, ANSWERED: 60}  # that it lives: commits, or answers
+MOMENTS = (COMMITTED, UNCOMMITTED, ANSWERED)  # in turn
 PORTS = range(20_000, 30_000)  # below those that a machine gives to callers, who might take it
+
+
+class Doom(NamedTuple):
+    """When a server dies: at a moment, `after` so many commits by itself, or so many answers."""
+
+    moment: str
+    after: int
 
 
 class Server:
@@ -43,8 +56,9 @@ class Server:
         self._port = port
         self._log = log
         self._process: asyncio.subprocess.Process | None = None
-        self._doomed_after = 0
+        self._answers_left = 0
         self._is_due = asyncio.Event()
+        self.doom: Doom | None = None
         self.url = f"http://127.0.0.1:{port}"
         self.client = RoomsClient(self.url, retry_for_s=TRY_FOR_S, answer_s=ANSWER_S)
         self.door = ClientDoor(self.client)
@@ -54,13 +68,19 @@ class Server:
         assert self._process is not None
         return self._process.pid
 
-    async def start(self) -> None:
+    async def start(self, doom: Doom | None = None) -> None:
         """Begin it, and wait until it listens."""
+        self.doom = doom
+        self._answers_left = 0 if doom is None else doom.after
+        self._is_due.clear()
+        command = ("room_mcp",)
+        if doom is not None and doom.moment != ANSWERED:
+            command = ("faults.dying", doom.moment, str(doom.after))
         kept = {name: text for name, text in os.environ.items() if not name.startswith("ROOM_MCP_")}
         env = {**kept, "ROOM_MCP_HOME": str(self._path.parent)}
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "room_mcp", "serve"),
-            *("--port", str(self._port), "--store", str(self._path)),
+            *(sys.executable, "-m", *command),
+            *("serve", "--port", str(self._port), "--store", str(self._path)),
             stdout=asyncio.subprocess.PIPE,
             stderr=self._log,
             env={**env, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -69,18 +89,20 @@ class Server:
         if not (await self._process.stdout.readline()).startswith(b"http"):
             raise RuntimeError(f"serve ended with {await self._process.wait()}")
 
-    def doom(self, answers: int) -> None:
-        self._doomed_after = answers
-        self._is_due.clear()
-
     def answered(self) -> None:
         """A post through it was answered."""
-        self._doomed_after -= 1
-        if self._doomed_after <= 0:
+        self._answers_left -= 1
+        if self._answers_left <= 0:
             self._is_due.set()
 
-    async def wait_until_due(self) -> None:
-        await self._is_due.wait()
+    async def die(self) -> int:
+        """Wait for its doom; its exit code."""
+        assert self.doom is not None
+        assert self._process is not None
+        if self.doom.moment == ANSWERED:
+            await self._is_due.wait()
+            await self.kill()
+        return await self._process.wait()
 
     def put_down(self) -> None:
         """SIGKILL, if it has not ended."""
@@ -115,6 +137,7 @@ class Servers:
         self._room_count = rooms
         self._rooms: list[str] = []
         self._open: list[str] = []
+        self._ended = 0  # rooms whose end was ordered
         self.seen = Seen()
 
     async def run(self) -> Seen:
@@ -134,7 +157,7 @@ class Servers:
         return self.seen
 
     async def _run(self, servers: Sequence[Server]) -> None:
-        await asyncio.gather(*(server.start() for server in servers))
+        await asyncio.gather(*(server.start(self._next_doom()) for server in servers))
         async with asyncio.TaskGroup() as tasks:
             for number, server in enumerate(servers):
                 for poster in range(POSTERS):
@@ -144,25 +167,33 @@ class Servers:
                         tasks.create_task(self._read(server, room, f"reader{number}.{reader}"))
             async with asyncio.TaskGroup() as lives:
                 for number, server in enumerate(servers):
-                    lives.create_task(self._lives(server, f"owner{number}"))
+                    lives.create_task(self._lives(server, f"owner{number}", lives))
             for room in list(self._open):
                 await self._end(servers[-1], room, "owner")
         for server in servers:
             if code := await server.stop():
                 self.seen.findings.append(f"{server.url} ended with {code} when it was asked to")
 
-    async def _lives(self, server: Server, owner: str) -> None:
-        """Kill it after some answers and begin it again, until there were enough kills."""
-        while self._begun < self._kills:
-            self._begun += 1
-            server.doom(self._chance.randint(1, MAX_ANSWERS))
-            await server.wait_until_due()
-            await server.kill()
+    def _next_doom(self) -> Doom | None:
+        """None: there are enough kills."""
+        if self._begun == self._kills:
+            return None
+        moment = MOMENTS[self._begun % len(MOMENTS)]
+        self._begun += 1
+        return Doom(moment, self._chance.randint(1, MAX_AFTER[moment]))
+
+    async def _lives(self, server: Server, owner: str, tasks: asyncio.TaskGroup) -> None:
+        """Begin it again whenever it was killed; meanwhile the rooms end one by one."""
+        while server.doom is not None:
+            if (code := await server.die()) != -signal.SIGKILL:
+                self.seen.findings.append(f"{server.url} ended with {code} before {server.doom}")
             self.seen.kills += 1
-            await server.start()
-            ended = len(self._rooms) - len(self._open)
-            if self.seen.kills * len(self._rooms) > self._kills * (ended + 1) and self._open[1:]:
-                await self._end(server, self._open[0], owner)
+            await server.start(self._next_doom())
+            is_due = self.seen.kills * len(self._rooms) > self._kills * (self._ended + 1)
+            if is_due and self._ended + 1 < len(self._rooms):
+                # Beside this: the server may be killed before it answers.
+                tasks.create_task(self._end(server, self._rooms[self._ended], owner))
+                self._ended += 1
 
     async def _end(self, server: Server, room: str, author: str) -> None:
         call = Call(room, author, "end", f"{author} ends {room}", ends=True)
@@ -183,6 +214,8 @@ class Servers:
             self._forget(room)
         elif told.refused:
             self.seen.findings.append(f"room {room}: a post was refused with {told.refused}")
+        elif told.seq is None:
+            self.seen.findings.append(f"room {room}: a post was never answered")
 
     def _forget(self, room: str) -> None:
         if room in self._open:

@@ -18,7 +18,7 @@ from room_mcp.failures import BackendError, BackendRefused
 from room_mcp.store.interface import Store
 from room_mcp.store.opening import open_store
 from room_mcp.store.sqlite.care.check import check
-from room_mcp.store.sqlite.writer import MAX_WAL_PAGES
+from room_mcp.store.sqlite.transactions import MAX_WAL_PAGES
 
 from .bystanders import PASSING, Bystander, follow_stream
 from .embedded import Embedded
@@ -233,13 +233,13 @@ class Soaking:
     # ---- processes ------------------------------------------------------------------------------
 
     async def _restart(self) -> None:
-        """End a server and a writer in turn, each by either signal in turn, and begin it again."""
+        """End a writer and a server in turn, each by either signal in turn, and begin it again."""
         for number in count():
             await self._pause(self._restart_s)
             if self._over.is_set():
                 return
             how = (ASKED, KILLED)[number // 2 % 2]
-            code = await (self._end_server if number % 2 == 0 else self._end_writer)(how)
+            code = await (self._end_server if number % 2 else self._end_writer)(how)
             if how is ASKED and code:
                 self.findings.append(f"a process ended with {code} when it was asked to")
             self.counts["restarts"] += 1

@@ -70,9 +70,8 @@ async def main(path: str, name: str) -> None:
 
 
 async def _visit_all(door: Door, reader: asyncio.StreamReader, name: str) -> None:
-    recording = Recording(write_out)
-
     async def one(room: str, life: int) -> None:
+        recording = Recording(write_out)  # goes with the room, so that this process does not grow
         await visit(door, recording, room, name, life=life)
         write_out(json.dumps(["left", room]) + "\n")
 

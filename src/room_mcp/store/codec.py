@@ -27,6 +27,7 @@ from room_mcp.rooms import (
 from room_mcp.rooms.admission import EVERYBODY, Barring
 from room_mcp.rooms.message import EXPECTS
 
+MEMBERS_KEPT = 1_024  # whose form is known; each post makes a member anew, a kilobyte each
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -171,7 +172,7 @@ def room_of(id: str, kept: Mapping[str, Any], contract: str | None) -> Room:
 
 # A post changes one member of many; the others come and go as they were. All fields are plain,
 # so that a member can be found by them.
-@lru_cache(maxsize=8_192)
+@lru_cache(maxsize=MEMBERS_KEPT)
 def _member_state(member: Member) -> Sequence[Any]:
     return (
         member.name,
@@ -192,7 +193,7 @@ def _member_state(member: Member) -> Sequence[Any]:
     )
 
 
-@lru_cache(maxsize=8_192)
+@lru_cache(maxsize=MEMBERS_KEPT)
 def _member_from(
     principal: str,
     muted: bool,
