@@ -2,8 +2,7 @@
 
     python -m faults.dying MOMENT COMMITS serve --port 20000 …
 
-It sees the statements as SQLite runs them, and counts the transactions that hold messages: it
-knows nothing else of the store.
+It stands between the store and SQLite, and counts the transactions that hold messages.
 """
 
 from __future__ import annotations
@@ -13,11 +12,9 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
-
-import apsw
 
 from room_mcp.cli import main as room_mcp
+from room_mcp.store.sqlite.connection import Bindings, Database
 
 UNCOMMITTED = "uncommitted"  # messages are written, and COMMIT is about to begin
 COMMITTED = "committed"  # COMMIT has ended, and nobody has been told yet
@@ -30,33 +27,30 @@ class Dying:
     def __init__(self, moment: str, commits: int) -> None:
         self._moment = moment
         self._left = commits
-        self._holds_messages = False
+        self._writing: Database | None = None  # readers commit meanwhile, in their threads
+        self._run = Database.run
 
-    def watch(self, connection: Any) -> None:
-        """To be called with every new connection."""
-        events = apsw.SQLITE_TRACE_STMT | apsw.SQLITE_TRACE_PROFILE  # it begins, it has ended
-        connection.trace_v2(events, self._saw, id=self)
-
-    def _saw(self, event: dict[str, Any]) -> None:
-        begins = event["code"] == apsw.SQLITE_TRACE_STMT
-        if event["sql"].startswith("INSERT INTO messages "):
-            self._holds_messages = True
-        elif event["sql"] == "COMMIT" and self._holds_messages:
-            self._commits(begins)
-
-    def _commits(self, begins: bool) -> None:
-        if begins:
+    def run(self, database: Database, sql: str, bindings: Bindings = ()) -> None:
+        """In place of `Database.run`."""
+        is_due = False
+        if sql.startswith("INSERT INTO messages "):
+            self._writing = database
+        elif sql == "COMMIT" and database is self._writing:
+            self._writing = None
             self._left -= 1
-        if self._left == 0 and begins == (self._moment == UNCOMMITTED):
-            if begins:
-                time.sleep(TOO_EARLY_S)
+            is_due = self._left == 0
+        if is_due and self._moment == UNCOMMITTED:
+            time.sleep(TOO_EARLY_S)
             os.kill(os.getpid(), signal.SIGKILL)
-        self._holds_messages = begins
+        self._run(database, sql, bindings)
+        if is_due:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def main(arguments: Sequence[str]) -> int:
     moment, commits, *command = arguments
-    apsw.connection_hooks.append(Dying(moment, int(commits)).watch)
+    dying = Dying(moment, int(commits))
+    setattr(Database, "run", lambda *call: dying.run(*call))  # noqa: B010 -- a seam, on purpose
     return room_mcp(command)
 
 
