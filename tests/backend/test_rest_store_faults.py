@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from limited_desk import PUBLIC, limited_desks
 from rest_desk import Desk
 
 from faults.disk import no_file_grows
@@ -46,3 +47,26 @@ async def test_with_a_deleted_file_nothing_is_posted_and_all_is_read(desk: Desk,
     assert "was deleted" in refused.json()["detail"]
     assert "room-mcp restore" in refused.json()["advice"]
     assert [one["content"] for one in page.json()["messages"]] == ["before"]
+
+
+async def test_where_the_files_lie_is_for_those_who_run_the_server(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    async with limited_desks(tmp_path, door=PUBLIC) as (desk,):
+        key = await desk.key("ann")
+        room = (await desk.http.post("/agent/rooms", json={"name": "review"}, headers=key)).json()
+        call = f"/agent/rooms/{room['id']}/messages"
+        next(tmp_path.rglob("rooms.db")).unlink()
+        answers = [
+            await caller.post(call, json={"sender": "ann", "content": "lost"}, headers=headers)
+            for caller, headers in (
+                (desk.http, key),
+                (desk.at("192.0.2.1", trusted=True).http, {}),
+            )
+        ]
+
+    told, own = (one.json() for one in answers)
+    assert [one.status_code for one in answers] == [503, 503]
+    assert str(tmp_path) not in str(told)
+    assert str(tmp_path) in own["detail"]
+    assert f"Request {told['requestId']}: {own['detail']}" in caplog.text

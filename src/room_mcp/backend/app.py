@@ -130,7 +130,7 @@ def _answering(operation: Operation) -> Handler:
             return Response(status_code=CLIENT_GONE)
         except Exception as error:
             auditing.note_refusal(error, gate.store, gate.clock())
-            return problem(error, request_id)
+            return problem(gate.told(error, request, request_id), request_id)
 
     async def audited(request: Request) -> Response:
         with auditing.asked_by(request, f"{operation.method} {operation.path}"):

@@ -10,7 +10,13 @@ from typing import Any, NamedTuple
 from starlette.responses import JSONResponse
 
 from room_mcp.rooms import Refusal
-from room_mcp.store.interface import OutcomeUnknown, StoreBusy, StoreError, TextLeft
+from room_mcp.store.interface import (
+    OutcomeUnknown,
+    StoreBusy,
+    StoreError,
+    StoreUnavailable,
+    TextLeft,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -118,6 +124,33 @@ def described(error: Exception) -> tuple[str, str, str, Mapping[str, Any]]:
         case _:
             logger.error("A request failed", exc_info=error)
             return "internal", "Something went wrong here; it has been logged.", "Try again.", {}
+
+
+_OUTWARD: Mapping[type[Exception], StoreError] = {
+    StoreBusy: StoreBusy(
+        "The store of this server is busy; nothing was stored.", advice="Try again."
+    ),
+    OutcomeUnknown: OutcomeUnknown(
+        "The store of this server failed; whether it was stored is unknown.",
+        advice="Retry with the same idempotency key.",
+    ),
+    StoreUnavailable: StoreUnavailable(
+        "The store of this server cannot be used now; nothing was stored.",
+        advice="Try again later. Whoever runs the server finds the reason in its log.",
+    ),
+}
+
+
+def outward(error: Exception, request_id: str) -> Exception:
+    """The error for callers who do not run the server: not where its files lie, nor why they fail.
+
+    That is logged instead.
+    """
+    told = _OUTWARD.get(type(error))
+    if told is None:
+        return error
+    logger.warning("Request %s: %s", request_id, error)
+    return told
 
 
 def new_request_id() -> str:

@@ -23,7 +23,7 @@ from .callers import (
     key_hash,
     key_id,
 )
-from .errors import HttpProblem
+from .errors import HttpProblem, outward
 from .limiting import Limiter
 
 NOTE_USE_AFTER = timedelta(minutes=1)  # more often would be a write for each request
@@ -118,6 +118,12 @@ class Gate:
         if key.used_at is None or now - key.used_at >= NOTE_USE_AFTER:
             self.store.key_used(key.id, now)
         return key
+
+    def told(self, error: Exception, request: HTTPConnection, request_id: str) -> Exception:
+        """What went wrong, as the caller may know it on a server that others come to."""
+        caller = caller_of(request)
+        runs_it = caller.trusted or (caller.key is not None and caller.key.admin)
+        return error if runs_it or not self.door.requires_key else outward(error, request_id)
 
     async def admit_again(self, request: HTTPConnection) -> None:
         """After a wait: raises HttpProblem when the key was revoked meanwhile."""

@@ -18,7 +18,7 @@ from room_mcp.rooms.refusals import RoomNotFound
 from .api import Handler, room_id, services
 from .auditing import note_refusal
 from .callers import CALLER, SERVER_KEY_PREFIX, Caller, bearer_of, caller_of, owner_proof_of
-from .errors import HttpProblem, problem
+from .errors import HttpProblem, new_request_id, problem
 from .guard import Hosts
 from .keeping import Decision
 from .limits import raw_body
@@ -100,7 +100,8 @@ def _for_people(handler: Handler) -> Handler:
             if isinstance(error, RoomNotFound) and caller_of(request).stranger:
                 return _login(request)
             note_refusal(error, services(request).rooms.store, services(request).rooms.clock())
-            told = problem(error)
+            request_id = new_request_id()
+            told = problem(services(request).gate.told(error, request, request_id), request_id)
             body = json.loads(bytes(told.body))
             return _rendered("problem.html", told.status_code, problem=body)
 
