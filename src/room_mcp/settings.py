@@ -11,6 +11,8 @@ from urllib.parse import parse_qsl, urlsplit
 from room_mcp.connected import FILE, Connected, connected
 
 KIB = 1024
+MAX_RETENTION_DAYS = 36_500  # a hundred years: 0 is how to say "for ever"
+MAX_RETENTION_ROOMS = 10_000_000  # more than one file is made for
 SECRETS_IN_QUERIES = frozenset({"key", "token", "access_token", "api_key", "apikey"})
 
 
@@ -188,6 +190,9 @@ class Settings:
         def whole(setting: Setting) -> int:
             return int(_number(setting, text(setting) or setting.default))
 
+        def up_to(most: int, setting: Setting) -> int:
+            return _whole(setting, text(setting) or setting.default, most)
+
         def limit(setting: Setting) -> int | None:
             return int(_number(setting, text(setting))) if text(setting) else None
 
@@ -230,8 +235,8 @@ class Settings:
             waits=limit(WAITS),
             rooms=limit(ROOMS),
             secrets=secrets,
-            retention_days=whole(RETENTION_DAYS),
-            retention_rooms=whole(RETENTION_ROOMS),
+            retention_days=up_to(MAX_RETENTION_DAYS, RETENTION_DAYS),
+            retention_rooms=up_to(MAX_RETENTION_ROOMS, RETENTION_ROOMS),
             retention_of=retention_of,
             log_level=level,
         )
@@ -288,3 +293,13 @@ def _number(setting: Setting, value: str) -> float:
     if not 0 <= number < 1e12:
         raise SettingsError(f"{setting.name} is {value!r}; it takes a number of {setting.unit}.")
     return number
+
+
+def _whole(setting: Setting, value: str, most: int) -> int:
+    is_whole = value.isascii() and value.isdigit() and len(value) <= len(str(most))
+    if not is_whole or int(value) > most:
+        raise SettingsError(
+            f"{setting.name} is {value!r}; it takes a whole number of {setting.unit}, "
+            f"0 to {most:,}."
+        )
+    return int(value)

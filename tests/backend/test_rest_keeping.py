@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -23,9 +24,16 @@ from room_mcp.backend.service import RoomService
 from room_mcp.rooms import Past, Proof, Room, Stamp, Step
 from room_mcp.settings import Settings
 from room_mcp.store.interface import Decide, Listed, Store
+from room_mcp.store.memory import MemoryStore
+from room_mcp.store.memory.place import Place
 from room_mcp.store.opening import open_store
+from room_mcp.store.sqlite.care.backup import back_up
+from room_mcp.store.sqlite.care.restore import restore
+from room_mcp.store.sqlite.store import SqliteStore
 
 pytestmark = pytest.mark.anyio
+
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 
 def later() -> datetime:
@@ -34,10 +42,12 @@ def later() -> datetime:
 
 
 @asynccontextmanager
-async def keeping(folder: Path, **limits: Any) -> AsyncGenerator[Desk]:
+async def keeping(
+    folder: Path, clock: Callable[[], datetime] = later, **limits: Any
+) -> AsyncGenerator[Desk]:
     """A backend, and whoever runs it."""
     settings = Settings(home=folder, store=str(folder / "rooms.db"), **limits)
-    app = create_app(open_store(settings.store), settings, clock=later)
+    app = create_app(open_store(settings.store), settings, clock=clock)
 
     async def trusted(scope: Any, receive: Any, send: Any) -> None:
         trust(scope)
@@ -215,6 +225,44 @@ async def test_a_large_store_is_not_written_anew_at_the_wish_of_any_owner(
     assert [one["content"] for one in page["messages"]] == [None]
 
 
+async def erased(desk: Desk, room_id: str, key: dict[str, str]) -> str:
+    """What becomes of an owner's wish to erase: its code, or nothing."""
+    answer = await desk.http.delete(
+        f"/api/rooms/{room_id}/messages", headers={"Room-Key": key["ownerKey"]}
+    )
+    return "" if answer.status_code == 200 else must_be_problem(answer)["code"]
+
+
+async def test_owners_have_the_store_written_anew_once_a_minute_at_most(tmp_path: Path):
+    now = [later()]
+    settings = Settings(home=tmp_path, store=str(tmp_path / "rooms.db"))
+    app = create_app(open_store(settings.store), settings, clock=lambda: now[0])
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url=BASE_URL) as http,
+    ):
+        desk = Desk(app, http)
+        rooms = [await owned(desk, name) for name in ("first", "second", "third")]
+        for room_id, _ in rooms:
+            await desk.say(room_id, "ann", "the xylophone")
+
+        told = [await erased(desk, *rooms[0]), await erased(desk, *rooms[1])]
+        now[0] += timedelta(minutes=1)
+        told.append(await erased(desk, *rooms[2]))
+
+    assert told == ["", "text_left", ""]
+    assert left(tmp_path, "xylophone") == []
+
+
+async def test_to_erase_an_empty_room_again_and_again_keeps_nobody_else_waiting(desk: Desk):
+    empty, full = await owned(desk, "empty"), await owned(desk, "full")
+    await desk.say(full[0], "ann", "the xylophone")
+
+    told = [await erased(desk, *empty) for _ in range(3)]
+
+    assert [*told, await erased(desk, *full)] == ["", "", "", ""]
+
+
 async def test_the_answer_says_when_something_is_left(own: Desk, tmp_path: Path):
     room_id = await ended(own)
     reader = apsw.Connection(str(tmp_path / "rooms.db"))
@@ -248,6 +296,7 @@ async def test_without_a_setting_every_room_is_kept(own: Desk):
 async def test_rooms_that_ended_long_ago_are_removed_at_the_start(own: Desk, tmp_path: Path):
     gone = await ended(own, "old")
     await owned(own, "open")
+    await own.store.note_round(later())
 
     async with keeping(tmp_path, retention_days=9) as desk:
         with anyio.fail_after(20):
@@ -285,6 +334,158 @@ async def test_rooms_that_go_on_are_removed_only_where_that_is_set(own: Desk, tm
         await expired(desk, remove=True)
 
         assert await names(desk) == []
+
+
+# ---- clocks that may be wrong -------------------------------------------------------------------
+
+
+@dataclass
+class Rounds:
+    """Rounds over a store in memory, at times that the test says."""
+
+    store: MemoryStore
+    now: datetime = NOON
+    kept: dict[str, Any] = field(default_factory=lambda: {"retention_days": 30})
+
+    async def at(self, now: datetime) -> list[str]:
+        """A round at this time; the names of the rooms that are left."""
+        self.now = now
+        settings = Settings(home=Path(), store="", retention_of="all", **self.kept)
+        service = RoomService.over(cast(Store, self.store), settings, self.clock)
+        await Retention(service).round()
+        return sorted(one.room.name for one in await self.store.directory())
+
+    def clock(self) -> datetime:
+        return self.now
+
+    async def room(self, name: str, at: datetime) -> None:
+        self.now = at
+        await self.store.create(Room(id=name, name=name, created_at=at))
+
+    def by_hand(self) -> Retention:
+        settings = Settings(home=Path(), store="", retention_of="all", **self.kept)
+        return Retention(RoomService.over(cast(Store, self.store), settings, self.clock))
+
+
+@pytest.fixture
+async def rounds() -> Rounds:
+    """Two rooms, of which one is older than thirty days since the last round."""
+    rounds = Rounds(MemoryStore())
+    rounds.store = MemoryStore(Place(rounds.clock))
+    await rounds.store.open()
+    await rounds.room("old", NOON - timedelta(days=30, hours=1))
+    await rounds.store.note_round(NOON - timedelta(days=1))
+    await rounds.room("new", NOON - timedelta(days=1))
+    return rounds
+
+
+HOUR, DAY, YEAR = timedelta(hours=1), timedelta(days=1), timedelta(days=365)
+
+
+async def test_a_clock_that_goes_on_removes_what_is_due(rounds: Rounds):
+    assert await rounds.at(NOON) == ["new"]
+
+
+async def test_a_clock_years_ahead_removes_nothing_and_says_so(
+    rounds: Rounds, caplog: pytest.LogCaptureFixture
+):
+    far = NOON + 20 * YEAR
+
+    assert [await rounds.at(far), await rounds.at(far + HOUR)] == [["new", "old"]] * 2
+    assert len(caplog.messages) == 1
+    assert "purge --expired --yes" in caplog.text
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_a_message_by_a_wrong_clock_does_not_make_it_right(rounds: Rounds, is_first: bool):
+    far = NOON + 20 * YEAR
+    if is_first:
+        await rounds.store.note_round(None)
+    await rounds.at(far)
+    await rounds.room("posted", far)
+
+    assert await rounds.at(far + HOUR) == ["new", "old", "posted"]
+
+
+async def test_a_wrong_clock_beside_a_right_one_never_removes_anything(rounds: Rounds):
+    rounds.kept = {"retention_days": 60}
+    for day in range(4):
+        assert await rounds.at(NOON + 20 * YEAR + day * DAY) == ["new", "old"]
+        assert await rounds.at(NOON + day * DAY + HOUR) == ["new", "old"]
+
+
+async def test_a_server_that_was_switched_off_for_a_month_goes_on_after_a_day(rounds: Rounds):
+    back = NOON + 32 * DAY
+
+    assert await rounds.at(back) == ["new", "old"]
+    assert await rounds.at(back + 23 * HOUR) == ["new", "old"]
+    assert await rounds.at(back + 24 * HOUR) == []
+
+
+async def test_the_first_round_of_a_store_goes_by_its_changes(rounds: Rounds):
+    await rounds.store.note_round(None)
+
+    assert await rounds.at(NOON + 4 * DAY) == ["new", "old"]
+    assert await rounds.at(NOON) == ["new"]
+
+
+async def test_a_clock_that_was_believed_wrongly_does_not_stay_so(rounds: Rounds):
+    rounds.kept = {"retention_rooms": 1}
+    await rounds.store.note_round(NOON + 20 * YEAR)
+
+    assert await rounds.at(NOON) == ["new", "old"]
+    assert await rounds.at(NOON + DAY) == ["new"]
+    await rounds.room("newer", NOON + DAY)
+    assert await rounds.at(NOON + 20 * YEAR) == ["new", "newer"]
+
+
+async def test_who_purges_answers_for_the_clock(rounds: Rounds):
+    later = NOON + 29 * DAY - HOUR
+    before = await rounds.at(later)
+    removed = await rounds.by_hand().remove()
+
+    assert (before, [one.name for one in removed.rooms]) == (["new", "old"], ["old"])
+    assert await rounds.at(later + 2 * HOUR) == []
+
+
+def forty_days_ago() -> datetime:
+    return datetime.now(UTC) - 40 * DAY
+
+
+async def restored(folder: Path) -> None:
+    """A store from the backup of one that was used forty days ago."""
+    store = SqliteStore(folder / "rooms.db", clock=forty_days_ago)
+    await store.open()
+    await store.create(Room(id="precious", name="precious", created_at=forty_days_ago()))
+    await store.note_round(forty_days_ago())
+    back_up(folder / "rooms.db", folder / "backup.db")
+    await store.aclose()
+    await anyio.to_thread.run_sync(restore, folder / "rooms.db", folder / "backup.db")
+
+
+async def test_rooms_of_a_restored_backup_are_kept_as_long_as_new_ones(tmp_path: Path):
+    await restored(tmp_path)
+    kept = {"retention_days": 30, "retention_of": "all"}
+
+    async with keeping(tmp_path, lambda: datetime.now(UTC), **kept) as desk:
+        assert await expired(desk, remove=True) == []
+        assert await names(desk) == ["precious"]
+    async with keeping(tmp_path, lambda: datetime.now(UTC) + 31 * DAY, **kept) as desk:
+        assert await expired(desk, remove=True) == ["precious"]
+
+
+async def test_a_restore_makes_no_clock_a_wrong_one(tmp_path: Path):
+    await restored(tmp_path)
+    store = open_store(tmp_path / "rooms.db")
+    await store.open()
+    settings = Settings(home=tmp_path, store="", retention_days=30)
+
+    await Retention(RoomService.over(store, settings)).round()
+
+    times = await store.times()
+    assert times.round_at == pytest.approx(datetime.now(UTC), abs=HOUR)
+    assert times.suspect_since is None
+    await store.aclose()
 
 
 class Interrupted:

@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import httpx2
@@ -27,6 +28,7 @@ from authorisation import (
 )
 from grounds import CALLERS, LOCKED, MEMBERS, ROOMS, Asked, Grounds, Kept, grounds
 
+from room_mcp.backend import keeping
 from room_mcp.backend.callers import key_id
 from room_mcp.backend.operations import OPERATIONS
 from room_mcp.backend.pages import PAGES
@@ -35,6 +37,12 @@ pytestmark = pytest.mark.anyio
 
 NOBODYS = "00000000-0000-4000-8000-000000000000"
 PROBLEM = {"type", "title", "status", "detail", "code", "advice", "error", "requestId"}
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here all owners erase at once, of whom only the first may have the store written anew."""
+    monkeypatch.setattr(keeping, "SCRUB_PAUSE", timedelta(0))
 
 
 @pytest.fixture(scope="module")

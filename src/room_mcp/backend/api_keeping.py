@@ -83,7 +83,8 @@ def _must_keep_all_rooms(request: Request) -> None:
         raise HttpProblem(
             "admins_only",
             "Rooms of others are removed by admins only.",
-            "Ask with the key of an admin, or run `room-mcp purge --expired` where the store is.",
+            "Ask with the key of an admin, or run `room-mcp purge --expired --yes` where the store "
+            "is.",
         )
 
 

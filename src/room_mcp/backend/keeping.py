@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Literal
 
 from room_mcp import wire
@@ -15,6 +16,7 @@ from .drafts import named
 from .service import MAX_CHECKS, RoomService, read_contract
 
 SCRUBBED_BYTES = 64 * 1024 * 1024  # of a store that is written anew at the wish of any owner
+SCRUB_PAUSE = timedelta(minutes=1)  # between two at the wish of owners, whoever they are
 
 Decision = Literal["admit", "decline", "mute", "unmute", "remove"]
 
@@ -24,6 +26,7 @@ class Keeper:
 
     def __init__(self, rooms: RoomService) -> None:
         self._rooms = rooms
+        self._scrubbed_at: datetime | None = None  # at the wish of an owner
 
     async def close(self, room_id: str, request: wire.Close, proof: Proof) -> wire.Info:
         by = named(request.sender, OWNER)
@@ -142,15 +145,27 @@ class Keeper:
         room = await self._rooms.store.erase(
             room_id, decide, entry=self._rooms.entry("erase", room_id)
         )
-        # All who write wait for it: in a large store not at the wish of whoever owns some room.
-        at_most = None if proof.trusted or proof.admin else SCRUBBED_BYTES
-        await self._rooms.store.scrub(max_bytes=at_most)
+        if proof.trusted or proof.admin:
+            await self._rooms.store.scrub()
+        else:
+            await self._scrub_for_an_owner()
         return wire.Erased(
             room_id=room.id,
             erased=room.last_seq,
             last_seq=room.last_seq,
             epoch=answers.epoch(self._rooms.store.epoch, room),
         )
+
+    async def _scrub_for_an_owner(self) -> None:
+        """All who write wait for it: not in a large store, nor again and again, at the wish of
+        whoever owns some room. Raises TextLeft."""
+        now, before = self._rooms.clock(), self._scrubbed_at
+        if before is not None and abs(now - before) < SCRUB_PAUSE:
+            await self._rooms.store.scrub(max_bytes=0)
+            return
+        self._scrubbed_at = now  # before others come, who must not begin one as well
+        if not await self._rooms.store.scrub(max_bytes=SCRUBBED_BYTES):
+            self._scrubbed_at = before
 
     async def delete(self, room_id: str, proof: Proof) -> None:
         """Remove the room; the next hour's round takes its texts out of the files as well."""

@@ -47,6 +47,8 @@ class TimelyStore:
         self.delete = store.delete
         self.scrub = store.scrub
         self.stale = store.stale
+        self.times = store.times
+        self.note_round = store.note_round
         self.directory_version = store.directory_version
         self.add_key = store.add_key
         self.server_key = store.server_key

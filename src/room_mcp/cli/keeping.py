@@ -60,7 +60,8 @@ def _add_purge(commands: Commands[argparse.ArgumentParser]) -> None:
         "The texts of its messages, its purpose and its conclusion leave the store's files to the "
         "last byte, which takes as long as to copy the store. The numbers and times stay, its "
         "rules, and the names: its own, of its members, roles and types. So does the audit, which "
-        "holds no texts. Backups, exports and what the disk itself keeps are not reached.",
+        "holds no texts. Backups, exports and what the disk itself keeps are not reached. Without "
+        "--yes it only says what would be removed.",
     )
     parser.add_argument("room", nargs="?", metavar="ROOM", help="its name, id or beginning of it")
     parser.add_argument("--close", action="store_true", help="close it first if it is open")
@@ -169,18 +170,29 @@ async def _purge_expired(client: RoomsClient, args: argparse.Namespace, settings
 
     from .reading import show_json
 
-    count = 0
+    if not (args.dry_run or args.yes):
+        due = await client.expired()
+        raise WrongUse(
+            f"This removes all rooms that are past what is kept ({_count(due)} now), for good. "
+            "Say --yes if that is meant, or --dry-run to see them."
+        )
+    rooms: list[wire.Room] = []
     while True:
         found = await client.expired(remove=not args.dry_run)
-        count += len(found.rooms)
-        if args.json:
-            show_json(found)
+        rooms += found.rooms
         short = short_ids(found.rooms)
         for room in found.rooms if not args.json else ():
             print(lines.room(room, short[room.id]))
         if args.dry_run or not found.more:
             break
-    if not args.json:
-        more = " or more" if found.more else ""
-        print(f"Past what is kept: {count}{more}." if args.dry_run else f"Removed: {count}.")
+    if args.json:
+        show_json(found.model_copy(update={"rooms": rooms}))
+    elif args.dry_run:
+        print(f"Past what is kept: {_count(found)}.")
+    else:
+        print(f"Removed: {len(rooms)}.")
     return 0
+
+
+def _count(found: wire.Expired) -> str:
+    return f"{len(found.rooms)}{' or more' if found.more else ''}"

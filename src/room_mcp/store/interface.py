@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from room_mcp.rooms import Message, Past, Refusal, Room, Step
@@ -22,6 +22,7 @@ from .limiting import LimitStore, Quota
 MAX_PAGE_MESSAGES = 500
 MAX_PAGE_BYTES = 1024 * 1024
 MAX_SCANNED = 5_000  # messages that a filtered read looks at before it answers with a cursor
+MAX_AHEAD = timedelta(days=1)  # of a change's time; one that is further came from a wrong clock
 
 Decide = Callable[[Room, Past], Step]
 """A pure, quick function; it may run more than once."""
@@ -124,6 +125,19 @@ class Listed(NamedTuple):
 
     room: Room
     updated_at: datetime
+
+
+class Times(NamedTuple):
+    """What retention goes by; None: there is no such time.
+
+    `changed_at` is of the room that was changed last, deleted ones too; `restored_at` of the last
+    restore. `round_at` and `suspect_since` are those of `Store.note_round`.
+    """
+
+    changed_at: datetime | None = None
+    restored_at: datetime | None = None
+    round_at: datetime | None = None
+    suspect_since: datetime | None = None
 
 
 class Hit(NamedTuple):
@@ -283,6 +297,14 @@ class Store(CallerStore, AuditStore, LimitStore, Protocol):
         """
         ...
 
+    async def times(self) -> Times: ...
+
+    async def note_round(
+        self, round_at: datetime | None, suspect_since: datetime | None = None
+    ) -> None:
+        """Remember when stale rooms were last removed, and since when a clock is not believed."""
+        ...
+
     async def search(self, query: str, *, room_ids: Collection[str], limit: int = 20) -> list[Hit]:
         """Messages that hold every word of the query, newest first, in these rooms only."""
         ...
@@ -311,7 +333,7 @@ class Store(CallerStore, AuditStore, LimitStore, Protocol):
         """Remove the room; whoever waits in it is woken. `decide` may refuse."""
         ...
 
-    async def scrub(self, *, max_bytes: int | None = None) -> None:
+    async def scrub(self, *, max_bytes: int | None = None) -> bool:
         """Leave nothing in the files of what was erased or deleted, by anybody.
 
         Nothing happens when there is nothing to do. Else it takes about as long as to copy the
@@ -319,6 +341,9 @@ class Store(CallerStore, AuditStore, LimitStore, Protocol):
 
         Args:
             max_bytes: A larger store is left to somebody who gives no limit.
+
+        Returns:
+            Whether there was anything to do.
 
         Raises:
             TextLeft: Something is in the way; the next `scrub` goes on.

@@ -17,7 +17,7 @@ from room_mcp.rooms.refusals import RoomNotFound
 from ..auditing import FIRST_LINK, Entry, Recorded, Refusals, keepable, link
 from ..callers import Invitation, ServerKey
 from ..codec import to_json
-from ..interface import Reading, StoreUnavailable
+from ..interface import MAX_AHEAD, Reading, StoreUnavailable
 from ..memories import Heard
 from ..tokens import content_tokens
 from .watching import Watchers
@@ -110,6 +110,9 @@ class Place:
         self.rates: dict[tuple[str, str], datetime] = {}  # subject, kind: all is earned again
         self.slots: dict[tuple[str, str, str], tuple[int, datetime]] = {}  # and holder: until
         self.watchers = Watchers()
+        self.changed_at: datetime | None = None  # the latest that was ever told
+        self.round_at: datetime | None = None
+        self.suspect_since: datetime | None = None
         self._last_change = datetime.min.replace(tzinfo=UTC)
 
     def kept(self, room_id: str) -> KeptRoom:
@@ -176,7 +179,12 @@ class Place:
 
     def _change_at(self) -> datetime:
         """Now, and never twice the same: so a page of the directory can end between two rooms."""
-        self._last_change = max(self._clock(), self._last_change + _INSTANT)
+        now = self._clock()
+        if self._last_change > now + MAX_AHEAD:
+            self._last_change = now  # a clock far ahead told that one
+        else:
+            self._last_change = max(now, self._last_change + _INSTANT)
+        self.changed_at = max(self.changed_at or now, self._last_change)
         return self._last_change
 
 

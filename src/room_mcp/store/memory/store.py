@@ -20,6 +20,7 @@ from ..interface import (
     Listed,
     Page,
     Reading,
+    Times,
     Watch,
 )
 from ..limiting import Quota
@@ -110,9 +111,10 @@ class MemoryStore(MemoryCallers, MemoryLimits):
     async def delete(self, room_id: str, decide: Decide, *, entry: Entry | None = None) -> None:
         acting.delete(await self._turn(), room_id, decide, entry)
 
-    async def scrub(self, *, max_bytes: int | None = None) -> None:
+    async def scrub(self, *, max_bytes: int | None = None) -> bool:
         """Nothing is left here of what was removed."""
         self._opened()
+        return False
 
     # ---- reading --------------------------------------------------------------------------------
 
@@ -171,6 +173,20 @@ class MemoryStore(MemoryCallers, MemoryLimits):
         return reading.stale(
             self._opened(), before=before, beyond=beyond, ended_only=ended_only, limit=limit
         )
+
+    async def times(self) -> Times:
+        place = self._opened()
+        return Times(
+            changed_at=place.changed_at,
+            round_at=place.round_at,
+            suspect_since=place.suspect_since,
+        )
+
+    async def note_round(
+        self, round_at: datetime | None, suspect_since: datetime | None = None
+    ) -> None:
+        place = await self._turn()
+        place.round_at, place.suspect_since = round_at, suspect_since
 
     async def search(self, query: str, *, room_ids: Collection[str], limit: int = 20) -> list[Hit]:
         return reading.search(self._opened(), query, room_ids, limit)

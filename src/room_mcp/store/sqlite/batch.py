@@ -22,7 +22,7 @@ from room_mcp.rooms.refusals import KeyReused, RoomNotFound
 
 from ..auditing import Entry, entries_of
 from ..codec import micros, state_from, to_json
-from ..interface import Act, Done, IdempotencyKey
+from ..interface import MAX_AHEAD, Act, Done, IdempotencyKey
 from ..memories import Heard, Memories, Remembered
 from ..tokens import content_tokens
 from . import auditing, scrubbing
@@ -106,14 +106,16 @@ class Batch:
         self._cache = cache
         ((rev, newest, epoch),) = db.rows(
             "SELECT (SELECT coalesce(max(rev), 0) FROM rooms),"
-            " (SELECT coalesce(max(updated_at), 0) FROM rooms),"
-            " (SELECT value FROM meta WHERE name = 'epoch')"
+            " (SELECT coalesce(max(updated_at), 0) FROM rooms WHERE updated_at <= ?),"
+            " (SELECT value FROM meta WHERE name = 'epoch')",
+            (micros(now + MAX_AHEAD),),
         )
         self.rev = 1 + int(rev)
         cache.found_epoch(str(epoch), int(rev))
         self.is_restored = memories.belong_to(str(epoch))  # since the last transaction of ours
         self._hearing = Hearing(db, memories)
-        self._now = max(micros(now), int(newest) + 1)  # the directory goes by it: never back
+        # The directory goes by it: never back, but for what a clock far ahead has left behind.
+        self._now = max(micros(now), int(newest) + 1)
         self._loaded: dict[str, Kept] = {}
         self._rooms: dict[str, Room] = {}  # after the acts so far
         self._messages: dict[tuple[int, int], Message] = {}
@@ -316,8 +318,10 @@ class Batch:
         return self.room(str(row[0]))
 
     def erase_texts(self, room_id: str) -> None:
-        """Remove the contents of all messages and the words they are found by."""
+        """Remove the contents of all messages and the words they are found by; after `put`."""
         bounds = self._bounds(self.no(room_id))
+        if self._has_texts(room_id, bounds):
+            scrubbing.note(self.db)
         self.db.run(
             "UPDATE messages SET content = NULL, chain = NULL WHERE key BETWEEN ? AND ?", bounds
         )
@@ -325,7 +329,24 @@ class Batch:
         self.db.run("UPDATE keys SET fingerprint = x'' WHERE room_no = ?", (self.no(room_id),))
         self._forget_words(bounds)
         self._hearing.forget(room_id, self.no(room_id), bounds)
-        scrubbing.note(self.db)
+
+    def _has_texts(self, room_id: str, bounds: tuple[int, int]) -> bool:
+        """Whether anything is left to erase: else nobody has to write the whole store anew."""
+        before, after = self._loaded[room_id].room, self._rooms[room_id]
+        if (before.purpose, before.closing, before.verdicts) != (
+            after.purpose,
+            after.closing,
+            after.verdicts,
+        ):
+            return True
+        found = self.db.value(
+            "SELECT EXISTS (SELECT 1 FROM messages WHERE key BETWEEN ? AND ?"
+            " AND content IS NOT NULL)"
+            # Earlier versions leave these, and the bytes of the texts in the files.
+            " OR EXISTS (SELECT 1 FROM keys WHERE room_no = ? AND fingerprint <> x'')",
+            (*bounds, self.no(room_id)),
+        )
+        return bool(found)
 
     def delete(self, room_id: str) -> None:
         """Remove everything but a tombstone, which tells other processes."""
@@ -389,14 +410,23 @@ class Batch:
 
     def _write_room(self, before: Kept, room: Room, now: int) -> None:
         self.db.run(
-            "UPDATE rooms SET rev = ?, last_seq = ?, updated_at = ?, state = ? WHERE no = ?",
-            (self.rev, room.last_seq, now, state_from(room, before.unknown), before.no),
+            "UPDATE rooms SET rev = ?, last_seq = ?, updated_at = ?, state = ?, archived_at = ?"
+            " WHERE no = ?",
+            (
+                self.rev,
+                room.last_seq,
+                now,
+                state_from(room, before.unknown),
+                # Always: versions that do not know it reopen a room and leave it standing.
+                micros(room.archived_at) if room.archived_at and room.is_archived else None,
+                before.no,
+            ),
         )
         if _listing(room) != _listing(before.room):
             self._directory = True
             self.db.run(
                 "UPDATE rooms SET dir_rev = ?, lifecycle = ?, listed = ?, owner = ?, name_key = ?,"
-                " searchable = ?, archived_at = ? WHERE no = ?",
+                " searchable = ? WHERE no = ?",
                 (
                     self.rev,
                     room.lifecycle,
@@ -404,7 +434,6 @@ class Batch:
                     room.admission.owner,
                     skeleton(room.name),
                     folded(f"{room.name}\n{room.purpose}"),
-                    None if room.archived_at is None else micros(room.archived_at),
                     before.no,
                 ),
             )

@@ -62,7 +62,7 @@ def stored(db: Database, no: int, rev: int, id: str) -> Kept:
     state, source, archived_at = row
     kept = json.loads(state)
     room = room_of(id, kept, source)
-    if archived_at is not None:
+    if archived_at is not None and room.closing is not None:
         # A column of its own: versions that do not know it would drop it from the state.
         room = changed(room, archived_at=moment(archived_at))
     return Kept(no, rev, room, unknown_in(kept))

@@ -55,7 +55,7 @@ def left(why: str) -> TextLeft:
     return TextLeft(
         "The texts are removed, and nobody is shown them any more, but the files of the store "
         f"still hold some: {why}",
-        advice="It is tried again each hour; `room-mcp purge --expired` does it at once.",
+        advice="It is tried again each hour; `room-mcp purge --expired --yes` does it at once.",
     )
 
 
