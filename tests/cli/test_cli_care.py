@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import sys
 import zipfile
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import apsw
 import pytest
 from cli_shell import Shell, run_python
 
+from room_mcp.cli.private import Private
 from room_mcp.cli.reporting import of_store
 
 CARE = [["backup", "x.db"], ["restore", "x.db"], ["check"], ["vacuum"]]
@@ -184,6 +188,8 @@ def marked(shell: Shell) -> str:
 
 
 def test_a_report_holds_nothing_that_anybody_wrote(shell: Shell, tmp_path: Path):
+    shell.home = tmp_path / f"{MARK}-home"
+    shell.monkeypatch.setenv("LOGNAME", f"{MARK}-user")
     room_id = marked(shell)
     store = (shell.home / "rooms.db").read_bytes()
     db = apsw.Connection(str(shell.home / "rooms.db"))
@@ -194,8 +200,7 @@ def test_a_report_holds_nothing_that_anybody_wrote(shell: Shell, tmp_path: Path)
 
     said = shell("report", str(tmp_path / "report.zip"))
 
-    with zipfile.ZipFile(tmp_path / "report.zip") as bundle:
-        parts = {name: bundle.read(name).decode() for name in bundle.namelist()}
+    parts = bundled(tmp_path / "report.zip")
     assert said.code == 0
     assert all(name in said.out for name in parts)
     assert store.count(MARK.encode()) > 10
@@ -210,12 +215,130 @@ def test_a_report_holds_nothing_that_anybody_wrote(shell: Shell, tmp_path: Path)
     assert {one["check"] for one in json.loads(parts["doctor.json"])} >= {"sqlite", "backend"}
 
 
-def test_a_store_that_is_broken_can_be_reported(shell: Shell, tmp_path: Path):
+BROKEN = {
+    "nothing": "",
+    "schema": "DROP INDEX rooms_by_rev",
+    "columns": "ALTER TABLE messages DROP COLUMN reply_to",
+    "log": "UPDATE rooms SET last_seq = 9 WHERE state IS NOT NULL",
+    "state": "UPDATE rooms SET state = '{' WHERE state IS NOT NULL",
+    "contract": "DELETE FROM contracts",
+    "members": "DELETE FROM members",
+    "keys": "UPDATE keys SET seq = 99",
+    "words": "DELETE FROM words",
+    "memory": "INSERT INTO memories (room_no, seq, data) VALUES (1, 99, '{}')",
+    "chain": "UPDATE rooms SET state = json_set(state, '$.chain', 'abc') WHERE no = 1",
+    "orphans": "UPDATE members SET room_no = 90",
+    "tombstones": "UPDATE rooms SET lifecycle = 'deleted' WHERE no = 1",
+    "audit": "DROP TRIGGER audit_is_as_it_was; UPDATE audit SET name = 'eve' WHERE no = 2;"
+    " CREATE TRIGGER audit_is_as_it_was BEFORE UPDATE ON audit BEGIN SELECT 1; END",
+    "another program": f"CREATE TABLE {MARK} (a); INSERT INTO {MARK} VALUES (1)",
+    "no store": "DROP TABLE messages",
+}
+SPOKEN = BROKEN.keys() - {"nothing", "columns", "another program", "no store"}
+SPOILT = ("garbage", "missing", "folder", "readable", "network")
+
+
+def spoil(store: Path, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    match what:
+        case "garbage":
+            store.write_bytes(b"garbage" * 1_000)
+        case "missing" | "folder":
+            store.unlink()
+            (store if what == "folder" else store.parent / "else").mkdir()
+        case "readable":
+            store.chmod(0o644)
+        case "network":
+            mounts = store.parent / "mounts"
+            mounts.write_text("36 35 98:0 / / rw - nfs4 server rw\n")
+            monkeypatch.setattr("room_mcp.store.sqlite.schema.MOUNTS", mounts)
+        case _:
+            db = apsw.Connection(str(store))
+            db.execute(BROKEN[what])
+            db.close()
+
+
+def bundled(file: Path) -> dict[str, str]:
+    with zipfile.ZipFile(file) as bundle:
+        return {name: bundle.read(name).decode() for name in bundle.namelist()}
+
+
+def reported(good: Path, person: Path, what: str) -> str:
+    """What is told of a store with this fault, named by the mark, in a home that is, too."""
+    store = person / what / f"{MARK}-rooms" / f"{MARK}-merger.db"
+    store.parent.mkdir(parents=True, mode=0o700)
+    shutil.copyfile(good, store)
+    store.chmod(0o600)
+    with pytest.MonkeyPatch.context() as patch:
+        spoil(store, what, patch)
+        return json.dumps(Private(store, [person]).hidden(of_store(store)))
+
+
+def test_a_report_tells_no_place_and_no_name_whatever_is_wrong(shell: Shell, tmp_path: Path):
+    marked(shell)
+    shell("backup", str(tmp_path / "good.db"))
+    person = tmp_path / f"{MARK}-person"
+
+    told = {what: reported(tmp_path / "good.db", person, what) for what in (*BROKEN, *SPOILT)}
+
+    kinds = {what: json.loads(text)["check.json"].get("kinds", {}) for what, text in told.items()}
+    assert [what for what, text in told.items() if MARK in text or "/tmp" in text] == []
+    assert [what for what in BROKEN if what in SPOKEN and what not in kinds[what]] == []
+    assert json.loads(told["readable"])["check.json"]["first"] == [
+        {"kind": "permissions", "mode": "644"}
+    ]
+    assert json.loads(told["network"])["check.json"]["first"] == [{"kind": "file-system"}]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("/home/ann/rooms/deals.db-wal is damaged", "<store>-wal is damaged"),
+        ("deals.db cannot be read", "<store> cannot be read"),
+        ("nothing in /home/ann/rooms, says SQLite", "nothing in <folder>, says SQLite"),
+        ("/home/ann/venv/lib.so: no symbol", "<home>/venv/lib.so: no symbol"),
+        ("/home/anna/x.so and /usr/lib/y.so", "<path> and <path>"),
+        ("of ann, not of Hanna", "of <user>, not of Hanna"),
+        ("SQLite 3.51.3 on Linux/x86", "SQLite 3.51.3 on Linux/x86"),
+    ],
+)
+def test_places_and_names_are_replaced(monkeypatch: pytest.MonkeyPatch, text: str, told: str):
+    monkeypatch.setenv("HOME", "/home/ann")
+    private = Private(Path("/home/ann/rooms/deals.db"), [Path("/home/ann")])
+
+    assert private.hidden({"first": [{"detail": text}]}) == {"first": [{"detail": told}]}
+
+
+def test_a_wrong_setting_is_reported_and_does_not_keep_from_it(shell: Shell, tmp_path: Path):
     shell.room("review", "hello")
-    (shell.home / "rooms.db").write_bytes(b"garbage" * 1_000)
+    shell.env["ROOM_MCP_SECRETS"] = "sk-live-1234567890"
 
-    parts = of_store(shell.home / "rooms.db")
+    said = shell("report", str(tmp_path / "report.zip"))
 
-    assert parts["check.json"]["kinds"] == {"database": 1}
-    assert str(tmp_path) not in json.dumps(parts)
-    assert parts["store.json"].keys() == {"unavailable"}
+    parts = bundled(tmp_path / "report.zip")
+    assert said.code == 0
+    assert json.loads(parts["settings.json"])["ROOM_MCP_SECRETS"] == "(wrong)"
+    assert json.loads(parts["store.json"])["rows"]["messages"] == 1
+    assert json.loads(parts["doctor.json"])[-1]["check"] == "settings"
+    assert [name for name, text in parts.items() if "sk-live" in text] == []
+
+
+def test_what_cannot_be_made_is_told_and_the_rest_is_written(shell: Shell, tmp_path: Path):
+    shell.room("review", "hello")
+    (tmp_path / "broken" / "apsw").mkdir(parents=True)
+    (tmp_path / "broken" / "apsw" / "__init__.py").write_text(
+        f"raise ImportError('/home/{MARK}/venv/lib/apsw.so: undefined symbol: x')"
+    )
+    shell.env["PYTHONPATH"] = os.pathsep.join([str(tmp_path / "broken"), *sys.path])
+
+    running = shell.start("report", str(tmp_path / "report.zip"))
+    said = "\n".join(running.rest())
+
+    parts = bundled(tmp_path / "report.zip")
+    assert (running.ended(), running.err) == (0, "")
+    assert "check.json     could not be made (ImportError)" in said
+    assert json.loads(parts["store.json"]) == {"unavailable": "ImportError"}
+    assert json.loads(parts["versions.json"])["sqlite"] == "not to be loaded"
+    (sqlite,) = [one for one in json.loads(parts["doctor.json"]) if one.get("check") == "sqlite"]
+    assert sqlite["status"] == "fail"
+    assert "detail" not in sqlite  # it holds where apsw was looked for
+    assert [name for name, text in parts.items() if MARK in text or "/venv" in text] == []

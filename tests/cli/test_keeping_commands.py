@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from cli_shell import Shell
 
+from room_mcp.backend import retention
+
 
 def in_files(home: Path, word: str) -> bool:
     return any(word.encode() in one.read_bytes() for one in home.glob("rooms.db*"))
@@ -108,13 +110,58 @@ def test_rooms_past_what_is_kept_are_listed_and_removed(shell: Shell):
         shell("close", name, "--as", "ann")
     shell.env["ROOM_MCP_RETENTION_ROOMS"] = "1"
     listed = shell("purge", "--expired", "--dry-run")
-    done = shell("purge", "--expired")
-    again = shell("purge", "--expired")
+    asked = shell("purge", "--expired")
+    done = shell("purge", "--expired", "--yes")
+    again = shell("purge", "--expired", "--yes")
 
+    assert asked.code == 2
+    assert "(1 now), for good. Say --yes if that is meant" in asked.err
     assert re.fullmatch(r'\w{8}  "first" · .*\nPast what is kept: 1.\n', listed.out)
     assert done.lines[-1] == "Removed: 1."
     assert again.out == "Removed: 0.\n"
     assert '"second"' in shell("rooms", "--all").out
+
+
+def test_what_was_removed_is_told_as_one_document(shell: Shell, monkeypatch: pytest.MonkeyPatch):
+    for name in ("first", "second", "third", "fourth"):
+        shell.room(name)
+        shell("close", name, "--as", "ann")
+    shell.env["ROOM_MCP_RETENTION_ROOMS"] = "1"
+    monkeypatch.setattr(retention, "STEP_ROOMS", 2)
+
+    listed = shell("purge", "--expired", "--dry-run", "--json").json
+    done = shell("purge", "--expired", "--yes", "--json").json
+
+    assert ([one["name"] for one in listed["rooms"]], listed["more"]) == (["first", "second"], True)
+    assert ([one["name"] for one in done["rooms"]], done["more"]) == (
+        ["first", "second", "third"],
+        False,
+    )
+
+
+@pytest.mark.parametrize("value", ["0.5", "-1", "1e3", "36501", "1000000", "9" * 5_000, "some"])
+def test_days_to_keep_rooms_are_a_whole_number_within_bounds(shell: Shell, value: str):
+    shell.env["ROOM_MCP_RETENTION_DAYS"] = value
+
+    refused = shell("rooms")
+
+    assert refused.code != 0
+    assert "takes a whole number of days, 0 to 36,500." in refused.err
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        ("DAYS", "36500", 0),
+        ("DAYS", "0", 0),
+        ("ROOMS", "10000000", 0),
+        ("ROOMS", "10000001", 2),
+    ],
+)
+def test_what_is_kept_has_bounds(shell: Shell, name: str, value: str, code: int):
+    shell.env[f"ROOM_MCP_RETENTION_{name}"] = value
+
+    assert shell("purge", "--expired", "--dry-run").code == code
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,19 @@ class FailingDisk(apsw.VFS):
 
     def __init__(self) -> None:
         self.trouble = ""
+        self._after: tuple[int, str] | None = None
         super().__init__("failing", base="unix", makedefault=True)
+
+    def fail_after(self, writes: int, trouble: str) -> None:
+        """So many writes from now on go well."""
+        self._after = (writes, trouble)
+
+    def count(self) -> None:
+        """One write is about to begin."""
+        if self._after is not None:
+            left, trouble = self._after
+            self._after = (left - 1, trouble)
+            self.trouble = trouble if left <= 0 else self.trouble
 
     def xOpen(self, name, flags):  # SQLite's name
         return _File(self, name, flags)
@@ -26,6 +38,7 @@ class _File(apsw.VFSFile):
         super().__init__("unix", name, flags)
 
     def xWrite(self, data, offset):  # SQLite's name
+        self._disk.count()
         if self._disk.trouble == "full":
             raise apsw.FullError("no space left")
         if self._disk.trouble == "read-only":
@@ -34,7 +47,7 @@ class _File(apsw.VFSFile):
 
     def xSync(self, flags):  # SQLite's name
         if self._disk.trouble == "sync":
-            raise apsw.IOError("cannot sync")
+            raise apsw.exception_for(apsw.SQLITE_IOERR_FSYNC)
         super().xSync(flags)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import threading
 from pathlib import Path
 
 import anyio
 import pytest
 from damaging import damage, smudge
+from failing_disk import failing_disk
 from store_talk import NOON, contents, new_room, says
 
 from room_mcp.store.interface import StoreError, StoreUnavailable
@@ -203,3 +205,64 @@ def test_a_smudged_store_is_not_backed_up(path: Path, tmp_path: Path):
         back_up(path, tmp_path / "copy.db")
 
     assert not list(tmp_path.glob("*copy*"))
+
+
+def little_space(folder: Path) -> int:
+    return 100_000
+
+
+def test_a_target_without_space_is_named_before_anything_is_written(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    made(path, "hello")
+    (tmp_path / "target").mkdir()
+    monkeypatch.setattr("room_mcp.store.sqlite.care.places.free_bytes", little_space)
+
+    with pytest.raises(StoreUnavailable, match="bytes free") as refused:
+        back_up(path, tmp_path / "target" / "copy.db")
+
+    assert f"The disk with {tmp_path / 'target'} has 100,000" in refused.value.detail
+    assert list((tmp_path / "target").iterdir()) == []
+
+
+@pytest.mark.parametrize("trouble", ["full", "read-only", "sync"])
+@pytest.mark.parametrize("writes", [0, 3, 60])
+def test_a_target_that_fails_is_blamed_and_not_the_store(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: str, writes: int
+):
+    made(path, *("hello " * 1_000 for _ in range(20)))
+    file = tmp_path / "target" / "copy.db"
+    file.parent.mkdir()
+    with failing_disk() as disk:
+        disk.fail_after(writes, trouble)
+
+        with pytest.raises(StoreUnavailable) as refused:
+            back_up(path, file)
+
+    assert str(file) in refused.value.detail
+    assert str(path) not in refused.value.detail
+    assert refused.value.advice
+    assert list(file.parent.iterdir()) == []
+
+
+def test_the_backup_of_a_raw_copy_leaves_nothing_beside_it(path: Path, tmp_path: Path):
+    made(path, "hello")
+    (tmp_path / "raw").mkdir()
+    raw = Path(shutil.copyfile(path, tmp_path / "raw" / "raw.db"))
+
+    told = back_up(raw, tmp_path / "copy.db")
+
+    assert told.rooms == 1
+    assert list(raw.parent.iterdir()) == [raw]
+
+
+def test_the_database_of_another_program_is_no_store_and_no_backup(path: Path, tmp_path: Path):
+    tables = ("meta (name, value)", "rooms (a)", "messages (b)")
+    damage(tmp_path / "other.db", *(f"CREATE TABLE {one}" for one in tables))
+
+    with pytest.raises(StoreUnavailable, match="not a room-mcp store") as refused:
+        back_up(tmp_path / "other.db", tmp_path / "copy.db")
+    with pytest.raises(StoreUnavailable, match="not a room-mcp store"):
+        contents_of(tmp_path / "other.db")
+
+    assert refused.value.advice

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
+import apsw
 import pytest
 from damaging import damage, smudge
 from store_talk import (
@@ -22,9 +27,11 @@ from store_talk import (
 )
 
 from room_mcp.store.auditing import Entry
-from room_mcp.store.interface import StoreUnavailable
+from room_mcp.store.interface import StoreBusy, StoreUnavailable
 from room_mcp.store.opening import open_store
 from room_mcp.store.sqlite.care.check import check
+
+NOBODY = 65534
 
 
 @pytest.fixture(scope="module")
@@ -202,11 +209,22 @@ def test_what_is_no_database_at_all_is_a_fault(rich: Path):
     assert kinds(rich) == ["database"]
 
 
-def test_files_that_others_may_read_are_found(rich: Path):
+def test_a_file_that_others_may_read_is_found(rich: Path):
     rich.chmod(0o644)
-    rich.parent.chmod(0o755)
 
-    assert kinds(rich) == ["permissions", "permissions"]
+    (found,) = check(rich)
+
+    assert (found.kind, found.mode) == ("permissions", "644")
+    assert found.advice == f"chmod 600 {rich}"
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o777, 0o1777])
+def test_a_folder_that_others_may_open_is_no_fault_of_a_store_that_they_may_not(
+    rich: Path, mode: int
+):
+    rich.parent.chmod(mode)
+
+    assert kinds(rich) == []
 
 
 @pytest.mark.anyio
@@ -255,3 +273,97 @@ def test_the_database_of_another_program_is_not_called_damaged(tmp_path: Path):
 
     with pytest.raises(StoreUnavailable, match="not a room-mcp store"):
         list(check(tmp_path / "other.db"))
+
+
+def test_tables_of_the_same_names_make_no_store(tmp_path: Path):
+    tables = ("meta (name, value)", "rooms (a)", "messages (b)")
+    damage(tmp_path / "other.db", *(f"CREATE TABLE {one}" for one in tables))
+
+    with pytest.raises(StoreUnavailable, match="not a room-mcp store") as refused:
+        list(check(tmp_path / "other.db", files=False))
+
+    assert refused.value.advice
+
+
+def raw_copy(store: Path, folder: Path) -> Path:
+    """What `cp` makes of a store: still kept as one with a WAL, and nothing beside it."""
+    folder.mkdir()
+    return Path(shutil.copyfile(store, folder / "raw.db"))
+
+
+def test_nothing_is_left_beside_a_raw_copy(rich: Path, tmp_path: Path):
+    raw = raw_copy(rich, tmp_path / "raw")
+
+    assert list(check(raw, files=False)) == []
+    assert list(raw.parent.iterdir()) == [raw]
+
+
+@pytest.mark.parametrize("name", ["raw.db", "link.db"])
+def test_a_wal_beside_a_raw_copy_is_read_and_stays(rich: Path, tmp_path: Path, name: str):
+    raw = raw_copy(rich, tmp_path / "raw")
+    (raw.parent / "link.db").symlink_to(raw)
+    db = apsw.Connection(str(raw))
+    db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)  # as if it had been killed
+    db.execute("DELETE FROM messages WHERE key = (1 << 32) + 2")
+    db.close()
+    wal = raw.with_name("raw.db-wal").read_bytes()
+
+    found = [fault.kind for fault in check(raw.parent / name, files=False)]
+
+    assert found[0] == "log"
+    assert raw.with_name("raw.db-wal").read_bytes() == wal != b""
+
+
+def test_a_copy_that_somebody_begins_to_use_is_not_judged(rich: Path, tmp_path: Path):
+    raw = raw_copy(rich, tmp_path / "raw")
+    found = check(raw, files=False, progress=lambda *_: using(raw))
+
+    with pytest.raises(StoreBusy, match="began to use"):
+        list(found)
+
+
+def using(raw: Path) -> None:
+    damage(raw, "INSERT OR REPLACE INTO meta VALUES ('later', 'x')")
+
+
+@pytest.fixture
+def shut(rich: Path) -> Iterator[Path]:
+    """A folder with a raw copy, in which nothing can be written once `read_only` holds."""
+    folder = Path(tempfile.mkdtemp())
+    shutil.copyfile(rich, folder / "raw.db")
+    (folder / "raw.db.lock").touch()
+    yield folder
+    shutil.rmtree(folder)
+
+
+@contextmanager
+def read_only(folder: Path) -> Generator[None]:
+    """Root gives up his rights, or nothing would stop him."""
+    is_root = os.geteuid() == 0
+    for file in folder.iterdir():
+        file.chmod(0o600)
+        os.chown(file, NOBODY if is_root else -1, -1)
+    folder.chmod(0o555)
+    try:
+        if is_root:
+            os.seteuid(NOBODY)
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
+        folder.chmod(0o700)
+
+
+def test_a_store_where_nothing_can_be_written_is_checked(shut: Path):
+    with read_only(shut):
+        found = list(check(shut / "raw.db"))
+
+    assert found == []
+    assert sorted(file.name for file in shut.iterdir()) == ["raw.db", "raw.db.lock"]
+
+
+def test_a_wal_that_cannot_be_read_where_nothing_can_be_written_is_told(shut: Path):
+    (shut / "raw.db-wal").write_bytes(b"newest messages" * 1_000)
+
+    with read_only(shut), pytest.raises(StoreUnavailable, match=r"Copy raw\.db and"):
+        list(check(shut / "raw.db", files=False))

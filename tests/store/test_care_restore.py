@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import signal
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +22,9 @@ from room_mcp.store.memories import Memories, Remembered
 from room_mcp.store.opening import open_store
 from room_mcp.store.sqlite.care.backup import back_up, contents_of
 from room_mcp.store.sqlite.care.check import check
+from room_mcp.store.sqlite.care.places import SLACK_BYTES
 from room_mcp.store.sqlite.care.restore import Restored, restore
+from room_mcp.store.sqlite.care.vacuum import vacuum
 
 HERE = Path(__file__).parent
 
@@ -347,6 +351,111 @@ async def test_two_processes_that_have_it_open_go_on_with_the_restored_rooms(
     await store.open()
     assert sorted((await contents(store, room_id))[1:]) == ["anew", "anew"]
     await store.aclose()
+
+
+KILLS = 8  # spread over all writes; each takes a process
+
+
+@pytest.mark.anyio
+async def test_a_kill_in_the_middle_leaves_the_store_as_before_or_as_after(
+    path: Path, backup: Path, tmp_path: Path
+):
+    store = open_store(path)
+    await store.open()
+    room_id = await new_room(store, "kept", "hello " * 5_000)
+    back_up(path, backup)
+    await store.act(room_id, says("since"))
+    await store.aclose()
+    with anyio.fail_after(60):
+        whole = await killed(path, tmp_path / "whole", backup, at=0)
+        writes = int(await line(whole))
+        points = sorted({1, writes, *range(2, writes, max(1, writes // KILLS))})
+        peers = [await killed(path, tmp_path / str(at), backup, at=at) for at in points]
+        for peer in [whole, *peers]:
+            await peer.communicate()
+
+    found = {await last_text(tmp_path / str(at) / "rooms.db", room_id) for at in points}
+    faults = [one for at in points for one in check(tmp_path / str(at) / "rooms.db")]
+    assert [peer.returncode for peer in peers] == [-signal.SIGKILL] * len(points)
+    assert faults == []
+    assert found == {"since", "hello " * 5_000}
+    assert await last_text(tmp_path / "whole" / "rooms.db", room_id) == "hello " * 5_000
+
+
+async def killed(store: Path, folder: Path, backup: Path, *, at: int) -> asyncio.subprocess.Process:
+    """A restore of a copy of this store, which ends itself before this write; 0: before none."""
+    copied(store, folder)
+    return await start("restore_dying.py", folder / "rooms.db", backup, at)
+
+
+def copied(store: Path, folder: Path) -> None:
+    folder.mkdir()
+    for end in ("", "-wal"):
+        shutil.copyfile(store.with_name(f"rooms.db{end}"), folder / f"rooms.db{end}")
+        (folder / f"rooms.db{end}").chmod(0o600)
+
+
+async def last_text(path: Path, room_id: str) -> str:
+    store = open_store(path)
+    await store.open()
+    found = await contents(store, room_id)
+    await store.aclose()
+    return found[-1]
+
+
+def test_without_space_for_all_of_it_nothing_is_begun(
+    path: Path, backup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    room_id = anyio.run(large, path)
+    size = path.stat().st_size
+    back_up(path, backup)
+    free = 3 * size  # and not the slack
+    monkeypatch.setattr("room_mcp.store.sqlite.care.places.free_bytes", lambda _: free)
+
+    with pytest.raises(StoreUnavailable, match="Free some space") as refused:
+        restore(path, backup)
+
+    assert refused.value.detail.startswith(f"The disk with {tmp_path} has")
+    assert not list(tmp_path.glob("*before*"))
+    assert anyio.run(last_text, path, room_id).startswith("hello")
+
+
+def test_three_times_the_size_of_a_store_is_space_enough(
+    path: Path, backup: Path, monkeypatch: pytest.MonkeyPatch
+):
+    room_id = anyio.run(large, path)
+    size = path.stat().st_size
+    back_up(path, backup)
+    enough = int(3.05 * size) + SLACK_BYTES
+    monkeypatch.setattr("room_mcp.store.sqlite.care.places.free_bytes", lambda _: enough)
+
+    told = restore(path, backup)
+
+    assert told.contents.messages == 20
+    assert anyio.run(last_text, path, room_id).startswith("hello")
+
+
+async def large(path: Path) -> str:
+    """A store of some MiB, all of it in one file; its room."""
+    store = open_store(path)
+    await store.open()
+    room_id = await new_room(store, *(f"hello {number} " * 5_000 for number in range(20)))
+    await store.aclose()
+    vacuum(path)
+    return room_id
+
+
+@pytest.mark.anyio
+async def test_the_database_of_another_program_is_no_backup(one: Store, path: Path, backup: Path):
+    room_id = await new_room(one, "kept")
+    tables = ("meta (name, value)", "rooms (a)", "messages (b)")
+    damage(backup, *(f"CREATE TABLE {table}" for table in tables))
+
+    with pytest.raises(StoreUnavailable, match="not a room-mcp store") as refused:
+        await restored(path, backup)
+
+    assert refused.value.advice
+    assert await contents(one, room_id) == ["kept"]
 
 
 async def start(script: str, *args: object) -> asyncio.subprocess.Process:

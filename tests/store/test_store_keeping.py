@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
-from engines import ALL
+from damaging import damage
+from engines import ALL, only
 from store_talk import NOON, OWNER, Decide, closes, contents, key, new_room, nothing, says, stamp
 
 from room_mcp.store.interface import Store
@@ -110,6 +113,24 @@ async def test_a_reopened_room_is_in_the_archive_no_more(store: Store, other: St
     await store.act(room_id, closes())
 
     assert (await names(other), await names(other, archived=True)) == (["review"], [])
+
+
+@only("sqlite")
+@pytest.mark.parametrize("posts", [True, False])
+async def test_what_an_earlier_version_reopened_is_in_the_archive_no_more(
+    store: Store, path: Path, posts: bool
+):
+    room_id = await ended(store, "review")
+    await store.act(room_id, reopens())
+    damage(path, "UPDATE rooms SET rev = rev + 1, archived_at = 42")
+
+    assert (await store.room(room_id)).archived_at is None
+    if posts:
+        await store.act(room_id, says("go on"))
+        left = apsw.Connection(str(path)).execute("SELECT archived_at FROM rooms").fetchall()
+        assert left == [(None,)]
+    await store.act(room_id, closes())
+    assert (await names(store), await names(store, archived=True)) == (["review"], [])
 
 
 # ---- what nobody changed for long ---------------------------------------------------------------

@@ -1,7 +1,10 @@
 """Opening a store: what is made, and what is refused with advice."""
 
+# ruff: noqa: ASYNC240 -- nobody else waits for these few quick calls
+
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -12,11 +15,12 @@ from pathlib import Path
 
 import apsw
 import pytest
-from store_talk import a_room, new_room, says
+from store_talk import a_room, contents, new_room, says
 
 from room_mcp.store.interface import Act, Store, StoreUnavailable
-from room_mcp.store.opening import open_store
+from room_mcp.store.opening import file_at, open_store
 from room_mcp.store.sqlite import SqliteStore, connection, schema
+from room_mcp.store.sqlite.file_lock import FileLock
 
 pytestmark = pytest.mark.anyio
 
@@ -52,7 +56,25 @@ def test_a_path_or_sqlite_address_is_a_file(target, path):
     store = open_store(target)
 
     assert isinstance(store, SqliteStore)
-    assert store.path == Path(path)
+    assert store.path == Path(os.path.realpath(path))
+
+
+@pytest.mark.parametrize("is_made", [True, False], ids=["a file", "nothing yet"])
+async def test_a_link_and_the_file_behind_it_are_one_store(tmp_path: Path, is_made: bool):
+    real, link = tmp_path / "real" / "rooms.db", tmp_path / "link.db"
+    link.symlink_to(real)
+    stores = [open_store(path) for path in ((real, link) if is_made else (link, real))]
+    for store in stores:
+        await store.open()
+
+    room_id = await new_room(stores[0], "one")
+    await stores[1].act(room_id, says("two"))
+
+    assert await contents(stores[0], room_id) == ["one", "two"]
+    assert {one.name for one in tmp_path.iterdir()} == {"real", "link.db"}
+    assert file_at(link) == real
+    for store in stores:
+        await store.aclose()
 
 
 @pytest.mark.parametrize("target", ["memory:", "memory://"])
@@ -205,6 +227,48 @@ async def test_the_database_of_another_program_is_left_alone(path: Path):
     db.close()
 
     assert "another program" in (await refused(path)).detail
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "CREATE TABLE meta (name, value)",
+        "CREATE TABLE meta (name, value); INSERT INTO meta VALUES ('schema', 'v2')",
+        "CREATE TABLE meta (name, value); INSERT INTO meta VALUES ('schema', NULL)",
+        "CREATE TABLE meta (name, value); INSERT INTO meta VALUES ('schema', 4), ('expanded', 'x')",
+        "CREATE TABLE meta (key, data)",
+    ],
+    ids=["empty", "word", "null", "expanded", "columns"],
+)
+async def test_another_program_may_have_a_table_of_the_same_name(path: Path, script: str):
+    db = apsw.Connection(str(path))
+    db.execute(script)
+    db.close()
+
+    assert "another program" in (await refused(path)).detail
+
+    lock = FileLock(path.with_name("rooms.db.lock"))
+    assert lock.try_acquire()
+    lock.close()
+
+
+async def test_an_error_that_nobody_foresaw_is_told_when_opening(path: Path, monkeypatch, caplog):
+    with monkeypatch.context() as broken:
+        broken.setattr(fcntl, "flock", fails_with(MemoryError("no room")))
+        error = await refused(path)
+    store = open_store(path)
+    await store.open()
+
+    assert "MemoryError: no room" in error.detail
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    await store.aclose()
+
+
+def fails_with(error: Exception) -> Callable[..., None]:
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail
 
 
 async def test_a_newer_schema_is_refused(path: Path):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import apsw
 import pytest
+from damaging import damage
 from store_talk import OWNER, Decide, closes, joins, new_room, nothing, says, stamp
 
 from room_mcp.rooms import contract_from
@@ -197,6 +198,32 @@ async def test_who_reads_on_an_old_state_is_told_of_and_does_not_stop_the_rest(
     reader.close()
     await store.scrub()
     assert left(path, *SECRETS) == []
+
+
+async def test_there_is_nothing_to_take_out_where_nothing_was_erased(store: Store):
+    full, empty = await told(store), await new_room(store, purpose="to stay")
+    await store.erase(full, nothing)
+    first = await store.scrub()
+
+    for room_id in (full, empty, empty):
+        await store.erase(room_id, nothing)
+
+    assert (first, await store.scrub()) == (True, False)
+
+
+@pytest.mark.parametrize("key", [None, IdempotencyKey("ann", "k1", b"a hash")])
+async def test_what_an_earlier_version_erased_is_taken_out_by_erasing_it_again(
+    store: Store, path: Path, key: IdempotencyKey | None
+):
+    room_id = await new_room(store, purpose="" if key else "to hear the zither")
+    await store.act(room_id, says("hi"), key=key)
+    if key is None:
+        await store.act(room_id, closes())
+    damage(path, "UPDATE messages SET content = NULL")
+
+    await store.erase(room_id, nothing)
+
+    assert await store.scrub()
 
 
 async def test_another_process_goes_on_where_one_ended(store: Store, path: Path):

@@ -11,22 +11,30 @@ import platform
 import sys
 import zipfile
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import room_mcp
 
-from . import Failed, lines
+from . import Failed, WrongUse, lines
 from .care import add_store, store_of
 from .options import Commands, command
+from .private import Private
+
+if TYPE_CHECKING:
+    from room_mcp.settings import Setting
+    from room_mcp.store.sqlite.care.faults import Fault
 
 PACKAGES = ("mcp", "apsw", "anyio", "httpx2", "pydantic", "starlette", "uvicorn")
 PRIVATE_UNITS = frozenset({"secret", "URL", "name", "file", "folder"})
 # Of what `doctor` says, the sentences that hold no name, path or address.
 TOLD_CHECKS = frozenset({"sqlite"})
+PLACES = frozenset({"permissions", "file-system"})  # faults whose sentences tell of places
+UNAVAILABLE = "unavailable"
 MAX_FAULTS = 100
 
 
@@ -46,24 +54,57 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def report(args: argparse.Namespace) -> int:
-    from room_mcp.settings import Settings
-
-    settings = Settings.from_env()
     named = f"room-mcp-report-{datetime.now(UTC):%Y%m%d-%H%M%S}.zip"
     file = Path(args.file or named).expanduser()
-    parts: dict[str, Any] = {
-        "versions.json": _versions(),
-        "settings.json": _settings(),
-        "doctor.json": _doctor(),
-    }
-    if args.store or not settings.url:
-        parts |= of_store(store_of(args, settings))
+    parts = _parts(args)
     _write(file, parts)
     print(lines.fact(f"Wrote {file}:"))
     for name, part in parts.items():
-        print(f"  {name:<14} {len(_text(part)):>8,} bytes")
+        failed = part.get(UNAVAILABLE) if isinstance(part, dict) else None  # pyright: ignore
+        told = f"could not be made ({failed})" if failed else f"{len(_text(part)):>8,} bytes"
+        print(f"  {name:<14} {told}")
     print("It holds no texts, no names and no keys. Look into it, then attach it to your report.")
     return 0
+
+
+def _parts(args: argparse.Namespace) -> dict[str, Any]:
+    """All that can be made, without what is private."""
+    store, homes = _places(args)
+    parts: dict[str, Any] = {
+        "versions.json": _made(_versions),
+        "settings.json": _made(_settings),
+        "doctor.json": _made(_doctor),
+    }
+    if store is not None:
+        parts |= of_store(store)
+    hidden: dict[str, Any] = Private(store, homes).hidden(parts)
+    return hidden
+
+
+def _places(args: argparse.Namespace) -> tuple[Path | None, list[Path]]:
+    """The store, None when its rooms are elsewhere; and the folders of this person."""
+    import os
+
+    from room_mcp.settings import HOME, STORE, URL, Settings, SettingsError, home_in
+    from room_mcp.store.interface import StoreError
+
+    homes = [Path.home(), home_in(os.environ)]
+    # A wrong value of another setting is for `doctor` to tell.
+    env = {one.name: os.environ.get(one.name, "") for one in (HOME, STORE, URL)}
+    try:
+        if args.store:
+            env[URL.name] = ""
+        return store_of(args, Settings.from_env(env)), homes
+    except (WrongUse, SettingsError, StoreError):
+        return None, homes
+
+
+def _made(make: Callable[[], Any]) -> Any:
+    """A part, or the kind of what went wrong: a report is wanted when something is broken."""
+    try:
+        return make()
+    except Exception as error:  # whatever is broken: the other parts may tell why
+        return {UNAVAILABLE: type(error).__name__}
 
 
 def _write(file: Path, parts: dict[str, Any]) -> None:
@@ -106,41 +147,60 @@ def _settings() -> dict[str, str]:
     from room_mcp.settings import SETTINGS
 
     return {
-        one.name: "(set)" if one.unit in PRIVATE_UNITS else os.environ[one.name][:20]
-        for one in SETTINGS
-        if os.environ.get(one.name)
+        one.name: _value(one, os.environ[one.name]) for one in SETTINGS if os.environ.get(one.name)
     }
 
 
-def _doctor() -> list[dict[str, Any]]:
-    from .doctor import findings
+def _value(setting: Setting, value: str) -> str:
+    from room_mcp.settings import STORE, Settings, SettingsError
 
-    return [
-        {
-            "check": one.check,
-            "status": one.status,
-            "tookMs": one.took_ms,
-            **({"detail": one.detail} if one.check in TOLD_CHECKS else {}),
-        }
-        for one in findings()
-    ]
+    if setting.unit in PRIVATE_UNITS:
+        return "(set)"
+    try:
+        # With a store, what `room-mcp connect` has kept is not read: that may be wrong as well.
+        Settings.from_env({STORE.name: "rooms.db", setting.name: value})
+    except SettingsError:
+        return "(wrong)"  # it may be anything, also what belongs elsewhere
+    return value[:20]
+
+
+def _doctor() -> list[dict[str, Any]]:
+    """What was found, up to where it could not go on."""
+    from .doctor import OK, findings
+
+    found: list[dict[str, Any]] = []
+    try:
+        for one in findings():
+            is_told = one.check in TOLD_CHECKS and one.status == OK
+            found.append(
+                {
+                    "check": one.check,
+                    "status": one.status,
+                    "tookMs": one.took_ms,
+                    **({"detail": one.detail} if is_told else {}),
+                }
+            )
+    except Exception as error:  # as `_made`
+        found.append({UNAVAILABLE: type(error).__name__})
+    return found
 
 
 def of_store(store: Path) -> dict[str, Any]:
     """What the check finds, and the counts, as far as the store can be read."""
-    from room_mcp.store.interface import StoreError
+    return {
+        "check.json": _made(lambda: _faults(store)),
+        "store.json": _made(lambda: _census(store)),
+    }
+
+
+def _census(store: Path) -> dict[str, Any]:
+    from room_mcp.store.sqlite.care import places
     from room_mcp.store.sqlite.care.backup import said_plainly
     from room_mcp.store.sqlite.care.census import census
-    from room_mcp.store.sqlite.care.places import reading
 
-    parts: dict[str, Any] = {}
-    try:
-        parts["check.json"] = _faults(store)
-        with said_plainly(store, store), reading(store) as db:
-            parts["store.json"] = census(db, store)
-    except StoreError as error:
-        parts["store.json"] = {"unavailable": type(error).__name__}
-    return parts
+    places.must_exist(store)
+    with said_plainly(store, store), places.reading(store) as db:
+        return census(db, store)
 
 
 def _faults(store: Path) -> dict[str, Any]:
@@ -148,8 +208,13 @@ def _faults(store: Path) -> dict[str, Any]:
     from room_mcp.store.sqlite.care.check import check
 
     faults = list(check(store))
-    first = [
-        {"kind": one.kind, "detail": one.detail.replace(str(store), "STORE")}
-        for one in faults[:MAX_FAULTS]
-    ]
-    return {"kinds": Counter(one.kind for one in faults), "first": first}
+    return {
+        "kinds": Counter(one.kind for one in faults),
+        "first": [_row(one) for one in faults[:MAX_FAULTS]],
+    }
+
+
+def _row(fault: Fault) -> dict[str, str]:
+    if fault.kind in PLACES:
+        return {"kind": fault.kind, **({"mode": fault.mode} if fault.mode else {})}
+    return {"kind": fault.kind, "detail": fault.detail}

@@ -57,9 +57,13 @@ class Memories:
         before, self._epoch = self._epoch, epoch
         if before in ("", epoch):
             return False
+        self.forget()
+        return True
+
+    def forget(self) -> None:
+        """Forget everything; it is read again."""
         self._kept.clear()
         self.size_bytes = 0
-        return True
 
     def take_out(self, room_id: str, erasures: int) -> Remembered | None:
         """The memory of a room; until it is put back, nobody has it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from urllib.parse import unquote
@@ -55,9 +56,9 @@ def file_at(target: str | Path) -> Path:
     if address in _IN_MEMORY:
         raise StoreUnavailable("A store in memory has no file.", advice="Name a file: --store.")
     if scheme is None:
-        return Path(address).expanduser()
+        return _real(Path(address))
     if scheme[1].lower() == "sqlite":
-        return _path_in(address).expanduser()
+        return _real(_path_in(address))
     raise StoreUnavailable(
         f"A store at {scheme[1].lower()}:// is no file of this machine.",
         advice="PostgreSQL has tools of its own for that: pg_dump, pg_restore, amcheck, VACUUM.",
@@ -78,4 +79,9 @@ def _sqlite(path: Path) -> Store:
     # Late: apsw is a library to load, and other engines do without it.
     from .sqlite import SqliteStore
 
-    return SqliteStore(path.expanduser())
+    return SqliteStore(_real(path))
+
+
+def _real(path: Path) -> Path:
+    """Without links, as SQLite opens it: all who share the store find the same lock beside it."""
+    return Path(os.path.realpath(path.expanduser()))

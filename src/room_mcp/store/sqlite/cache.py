@@ -68,6 +68,11 @@ class RoomCache:
             if len(self._kept) > MAX_ROOMS:
                 self._kept.popitem(last=False)
 
+    def forget(self) -> None:
+        """Forget all rooms; they are read again."""
+        with self._lock:
+            self._kept.clear()
+
     def drop(self, room_id: str) -> None:
         with self._lock:
             self._kept.pop(room_id, None)

@@ -28,7 +28,7 @@ class Database:
     `cache` holds rooms of this very file: what was put in its place may count alike.
     """
 
-    def __init__(self, path: Path, flags: int, cache: RoomCache | None = None) -> None:
+    def __init__(self, path: Path | str, flags: int, cache: RoomCache | None = None) -> None:
         self.cache = cache or RoomCache()
         # Any: the stubs of apsw name a type that Python 3.11 does not have.
         self._connection: Any = apsw.Connection(str(path), flags=flags)
@@ -49,6 +49,10 @@ class Database:
         """The first value of the only row, or None."""
         found = self.row(sql, bindings)
         return None if found is None else found[0]
+
+    def size_bytes(self) -> int:
+        """Of all pages, as this connection sees them."""
+        return int(self.pragma("page_count")) * int(self.pragma("page_size"))
 
     def changed_rows(self) -> int:
         """Rows that were written since the connection was opened."""
@@ -207,4 +211,7 @@ def trouble(error: Exception, path: Path) -> StoreError:
     for kind, detail, advice in _TROUBLE:
         if isinstance(error, kind):
             return StoreUnavailable(detail.format(path=path), advice=advice)
-    return StoreUnavailable(f"SQLite failed on {path}: {error}.")
+    return StoreUnavailable(
+        f"SQLite failed on {path}: {error}.",
+        advice="Try again; if it lasts, `room-mcp check` says whether the store is sound.",
+    )

@@ -56,7 +56,10 @@ class FileLock:
         return True
 
     def release(self) -> None:
-        fcntl.flock(self._fd, fcntl.LOCK_UN)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+        except OSError:
+            self.close()  # lets go as well; the next one who wants it opens the file again
 
     def note(self, text: bytes) -> None:
         """Write this into the lock's file, for whoever holds the lock later."""
@@ -67,7 +70,17 @@ class FileLock:
 
     def noted(self) -> bytes:
         """What was written last; empty in a new file, and where the disk was full."""
-        return os.pread(self._fd, MAX_NOTE_BYTES, 0)
+        try:
+            return os.pread(self._fd, MAX_NOTE_BYTES, 0)
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def forget(self) -> None:
+        """Nothing is noted from here on."""
+        try:
+            os.ftruncate(self._fd, 0)
+        except OSError as error:
+            raise self._failed(error) from error
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -78,8 +91,19 @@ class FileLock:
         """False: locked, but no longer the file that others lock."""
         if self._fd < 0:
             return False
-        fcntl.flock(self._fd, how)
+        try:
+            fcntl.flock(self._fd, how)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            raise self._failed(error) from error
         return file_id(str(self._path)) == self._id
+
+    def _failed(self, error: OSError) -> StoreUnavailable:
+        return StoreUnavailable(
+            f"{self._path} cannot be locked or read: {error.strerror}.",
+            advice="Check the disk, then try again.",
+        )
 
     def _open(self) -> None:
         self.close()

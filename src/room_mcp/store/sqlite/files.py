@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from ..interface import StoreBusy, StoreUnavailable
+
+LEFT = ".left-wal-"  # behind the name of the store: a WAL without its database
 
 FileId = tuple[int, int]  # device and inode: nobody else gets them while the file is open
 
@@ -50,6 +53,54 @@ class Place:
         """What is there now; takes a few microseconds."""
         return Files(file_id(self._database), file_id(self._wal), file_id(self._shm))
 
+    def strays(self, note: bytes) -> tuple[bool, bool]:
+        """Whether the WAL and its index that lie there are those of a database that was there
+        before. SQLite would read and write that WAL into whatever database it finds.
+
+        Args:
+            note: Of the files that were opened last by any process.
+        """
+        noted, found = Files.from_note(note), self.files()
+        if noted is None or noted.database == found.database:
+            return False, False
+        wal = found.wal is not None and found.wal == noted.wal
+        return wal, found.shm is not None and (wal or found.shm == noted.shm)
+
+    def set_wal_aside(self) -> str | None:
+        """Give the WAL a name by which SQLite does not find it.
+
+        Returns:
+            The name; None when nothing was in it.
+
+        Raises:
+            StoreUnavailable: It cannot be renamed.
+        """
+        name = aside = f"{self._database}{LEFT}{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
+        number = 1
+        while os.path.exists(aside):
+            number += 1
+            aside = f"{name}-{number}"
+        try:
+            os.rename(self._wal, aside)
+            if os.stat(aside).st_size == 0:
+                os.unlink(aside)
+                return None
+        except OSError as error:
+            raise _in_the_way(self._wal, self._shm, error) from error
+        # After a power cut it must not be back, when nobody knows any more whose it is.
+        with suppress(OSError):
+            _sync(os.path.dirname(aside))
+        return aside
+
+    def left(self, wal: FileId | None) -> str | None:
+        """The name that this WAL was given when it was set aside."""
+        folder, name = os.path.split(self._database)
+        for one in os.listdir(folder or "."):
+            at = os.path.join(folder, one)
+            if one.startswith(name + LEFT) and wal is not None and file_id(at) == wal:
+                return at
+        return None
+
     def remove_wal(self, *, wal: bool, shm: bool) -> None:
         """Take away the WAL, its index, or both.
 
@@ -62,11 +113,7 @@ class Place:
                     with suppress(FileNotFoundError):
                         os.unlink(name)
         except OSError as error:
-            raise StoreUnavailable(
-                f"{self._wal} and {self._shm} belong to another file and cannot be removed: "
-                f"{error.strerror}.",
-                advice="Stop every room-mcp that uses them, and remove these two.",
-            ) from error
+            raise _in_the_way(self._wal, self._shm, error) from error
 
 
 def file_id(path: str) -> FileId | None:
@@ -76,6 +123,21 @@ def file_id(path: str) -> FileId | None:
     except OSError:
         return None
     return (found.st_dev, found.st_ino)
+
+
+def _sync(folder: str) -> None:
+    descriptor = os.open(folder or ".", os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _in_the_way(wal: str, shm: str, error: OSError) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"{wal} and {shm} belong to another file and cannot be removed: {error.strerror}.",
+        advice="Stop every room-mcp that uses them, and move these two away.",
+    )
 
 
 def deleted(path: Path) -> StoreUnavailable:

@@ -17,6 +17,8 @@ import secrets
 from importlib.resources import files
 from pathlib import Path
 
+import apsw
+
 from room_mcp.rooms import skeleton
 
 from ..interface import StoreUnavailable
@@ -44,7 +46,7 @@ def migrate(db: Database, path: Path) -> None:
         )
     known = scripts()
     newest = max(known)
-    seen = max(breaking, _expanded(db))
+    seen = max(breaking, _number(db, path, "expanded", "0"))
     if seen >= newest:
         return  # also the file of a newer version that only expanded it
     db.function("skeleton", skeleton)
@@ -72,12 +74,9 @@ def _breaking(db: Database, path: Path) -> int:
     """The newest breaking script; a new file gets its `meta` table here and has 0."""
     tables = {name for (name,) in db.rows("SELECT name FROM sqlite_schema")}
     if "meta" in tables:
-        return int(db.value("SELECT value FROM meta WHERE name = 'schema'"))
+        return _number(db, path, "schema")
     if tables:
-        raise StoreUnavailable(
-            f"{path} is the database of another program.",
-            advice="Name another file (ROOM_MCP_STORE, --store).",
-        )
+        raise _foreign(path)
     db.run("BEGIN IMMEDIATE")
     db.run("CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID")
     db.run(
@@ -88,6 +87,17 @@ def _breaking(db: Database, path: Path) -> int:
     return 0
 
 
-def _expanded(db: Database) -> int:
-    """The newest script that was run; 0 when only 0.1.0 was here."""
-    return int(db.value("SELECT value FROM meta WHERE name = 'expanded'") or 0)
+def _number(db: Database, path: Path, name: str, otherwise: str = "") -> int:
+    """What `meta` says under a name; `expanded` is not there when only 0.1.0 was here."""
+    try:
+        kept = db.value("SELECT value FROM meta WHERE name = ?", (name,))
+        return int(otherwise if kept is None else kept)
+    except (apsw.SQLError, ValueError, TypeError):
+        raise _foreign(path) from None  # it has a table of that name, too
+
+
+def _foreign(path: Path) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"{path} is the database of another program.",
+        advice="Name another file (ROOM_MCP_STORE, --store).",
+    )

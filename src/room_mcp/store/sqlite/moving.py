@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 import time
@@ -51,13 +52,23 @@ class Moving:
         is_first = note == ours.noted() or (not note and found.wal in (ours.wal, None))
         if found.database != ours.database:
             # SQLite would take our WAL for that of the new file. What it holds is of the old one.
-            if found.wal == ours.wal:
-                save()
-            self._place.remove_wal(wal=found.wal == ours.wal, shm=found.shm == ours.shm)
+            self._save_apart(ours, found, save)
+            self._place.remove_wal(wal=False, shm=found.shm == ours.shm)
         elif is_first:
             if found.wal != ours.wal and not save():  # all of it is still open here
                 raise self._in_the_way()
             self._place.remove_wal(wal=found.wal != ours.wal, shm=True)
+
+    def _save_apart(self, ours: Files, found: Files, save: Callable[[], bool]) -> None:
+        if found.wal is not None and found.wal == ours.wal:
+            if save():
+                self._place.remove_wal(wal=True, shm=False)
+            else:
+                self._place.set_wal_aside()
+        elif (left := self._place.left(ours.wal)) is not None and save():
+            # Whoever opened the other database first could not save what is open here alone.
+            with suppress(OSError):
+                os.unlink(left)
 
     def must_wait(self, found: Files, note: bytes, ours: Files | None, *, wait_s: float) -> bool:
         """Whether another process has to come first, to save what it alone has open.

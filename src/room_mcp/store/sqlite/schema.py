@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import apsw
 
-from ..interface import StoreBusy, StoreError, StoreUnavailable
+from ..interface import StoreBusy, StoreUnavailable
 from . import connection
 from .connection import Database
 from .file_lock import FileLock
@@ -108,7 +108,7 @@ def open_locked(path: Path, *, making: bool = True) -> Opened:
     except apsw.Error as error:
         db.close()
         raise connection.trouble(error, path) from error
-    except StoreError:
+    except BaseException:
         db.close()
         raise
     return Opened(db, str(epoch), secret, files)

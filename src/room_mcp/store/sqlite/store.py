@@ -31,11 +31,13 @@ from ..interface import (
     Reading,
     StoreBusy,
     StoreUnavailable,
+    Times,
     Watch,
 )
 from ..limiting import Quota, Rate, Taken
 from . import auditing, callers, limiting, queries, scrubbing
 from . import marks as marking
+from . import times as noting
 from .batch import Changes
 from .cache import RoomCache
 from .connection import Database, must_be_sound
@@ -229,15 +231,16 @@ class SqliteStore:
     async def delete(self, room_id: str, decide: Decide, *, entry: Entry | None = None) -> None:
         await self._perform(Deleting(room_id, decide, entry), None)
 
-    async def scrub(self, *, max_bytes: int | None = None) -> None:
+    async def scrub(self, *, max_bytes: int | None = None) -> bool:
         if await self._look_up(scrubbing.is_done):
-            return
+            return False
         if max_bytes is not None and self.path.stat().st_size > max_bytes:
-            raise scrubbing.left("writing so large a store anew would stop all others.")
+            raise scrubbing.left("to write it anew at once would stop all others.")
         try:
             await self._perform(Scrubbing(), None)
         except StoreBusy as error:
             raise scrubbing.left(error.detail) from error
+        return True
 
     async def _perform(self, work: Work[T], timeout_s: float | None) -> T:
         """Hand work to the writer and wait for what comes of it."""
@@ -344,6 +347,16 @@ class SqliteStore:
     ) -> list[Listed]:
         return await self._query(
             lambda db: queries.stale(db, db.cache, before, beyond, ended_only, limit)
+        )
+
+    async def times(self) -> Times:
+        return await self._look_up(noting.times)
+
+    async def note_round(
+        self, round_at: datetime | None, suspect_since: datetime | None = None
+    ) -> None:
+        await self._perform(
+            Writing(lambda db: noting.note_round(db, round_at, suspect_since)), None
         )
 
     async def search(self, query: str, *, room_ids: Collection[str], limit: int = 20) -> list[Hit]:

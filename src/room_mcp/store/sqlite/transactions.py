@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -22,6 +23,8 @@ from .marks import MarkKey, Marks
 from .schema import Opened
 from .signals import NotifyFile
 from .work import Acting, AnyWork, Scrubbing, fail
+
+logger = logging.getLogger(__name__)
 
 CHECKPOINT_PAGES = 1_000  # of the WAL, about 4 MB
 MAX_WAL_PAGES = 16_384  # 64 MiB: beyond it the WAL is emptied, waiting for readers if need be
@@ -62,6 +65,7 @@ class Transactions:
         self._refusals = refusals
         self._notify = notify
         self._memories = Memories()
+        self._usual: dict[str, str] = {}  # of settings that are different now
         self._wal_pages = 0
         self._checkpointed_pages = 0
         self._db.on_commit(self._count_pages)
@@ -125,6 +129,8 @@ class Transactions:
         marks: Mapping[MarkKey, Reading],
         refusals: Sequence[Entry],
     ) -> Changes:
+        self._roll_back()  # what an earlier one could not undo, for the disk failed
+        self._tune_back()
         with self._tuned_for(works):
             self._db.run("BEGIN IMMEDIATE")
             try:
@@ -141,11 +147,17 @@ class Transactions:
                 self._roll_back()
                 raise
             self._end_transaction()
-        batch.remember()
-        self._marks.written(marks)
-        self._refusals.written(refusals)
+        # It is committed: from here on nothing may look like a failure, nor be done again.
+        try:
+            self._refusals.written(refusals)
+            self._marks.written(marks)
+            batch.remember()
+        except Exception:
+            logger.exception("What was committed is read anew: it could not be remembered")
+            self._db.cache.forget()
+            self._memories.forget()
         if changes.rev:
-            # It is committed: a full disk here must not look like a failure. Others poll too.
+            # A full disk does no harm here: others poll too.
             with suppress(OSError):
                 self._notify.touch()
         return changes
@@ -153,11 +165,19 @@ class Transactions:
     @contextmanager
     def _tuned(self, name: str, value: str, *, usual: str) -> Generator[None]:
         """A setting of SQLite for one transaction."""
+        self._usual[name] = usual
         self._db.pragma(name, value)
         try:
             yield
         finally:
+            # It may be committed. The next transaction does not begin before this is done.
+            with suppress(apsw.Error, MemoryError):
+                self._tune_back()
+
+    def _tune_back(self) -> None:
+        for name, usual in tuple(self._usual.items()):
             self._db.pragma(name, usual)
+            del self._usual[name]
 
     def _tuned_for(self, works: Sequence[AnyWork]) -> AbstractContextManager[None]:
         if not any(work.lasts for work in works):
@@ -192,9 +212,10 @@ class Transactions:
     def _end_transaction(self) -> None:
         try:
             self._db.run("COMMIT")
-        except apsw.Error as error:
-            self._roll_back()
-            if _is_unwritten(error):
+        except Exception as error:
+            with suppress(apsw.Error):  # the next transaction tries again
+                self._roll_back()
+            if isinstance(error, apsw.Error) and _is_unwritten(error):
                 raise
             raise OutcomeUnknown(
                 f"The disk with {self._path} failed while committing: {error}.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
@@ -13,15 +14,18 @@ from functools import partial
 from pathlib import Path
 
 from ..auditing import Refusals
-from ..interface import StoreError
+from ..interface import StoreError, StoreUnavailable
 from .batch import Changes
 from .files import Files, Place, deleted, vanished
 from .marks import Marks
 from .moving import OPENING_S, Leaving, Moving
 from .schema import Opened, lock_beside, open_locked, prepare_folder
 from .signals import NotifyFile
+from .strays import set_strays_aside
 from .transactions import Transactions
 from .work import AnyWork, State, fail
+
+logger = logging.getLogger(__name__)
 
 MAX_BATCH_MESSAGES = 256  # in one transaction, so that other processes get their turn soon
 SAVING_PAUSE_S = 0.05  # between two looks whether other processes have saved their files
@@ -94,29 +98,40 @@ class Writer(threading.Thread):
         try:
             opened = self._open()
         except Exception as error:
-            self._opened(None, error)
+            self._opened(None, self._told(error))
             self._closed()
             return
         self._opened(opened, None)
-        while not self._closing:
-            self._turn()
-        self._close()
-        self._closed()
+        try:
+            while not self._closing:
+                self._turn()
+            self._close()
+        except Exception:
+            logger.exception("The store could not be closed in order")
+        finally:
+            self._closed()
 
     def _open(self) -> Opened:
         prepare_folder(self._path)
         self._lock = lock_beside(self._path)
         try:
             self._notify = NotifyFile(self._path)
-            self._take_lock_to_open()
             try:
-                opened = self._opened_like(self._place.files(), making=True)
-                self._adopt(opened)
-            finally:
-                self._lock.release()
+                return self._open_first()
+            except BaseException:
+                self._notify.close()
+                raise
         except BaseException:
             self._lock.close()
             raise
+
+    def _open_first(self) -> Opened:
+        self._take_lock_to_open()
+        try:
+            opened = self._opened_like(self._place.files(), making=True)
+            self._adopt(opened)
+        finally:
+            self._lock.release()
         return opened
 
     def _take_lock_to_open(self) -> None:
@@ -160,41 +175,55 @@ class Writer(threading.Thread):
         self._collect()
         if self._closing and not self._waiting:
             return
+        works: Sequence[AnyWork] = ()
+        changes = Changes()
+        is_stored = False
         try:
             if not self._take_lock():
                 return
-        except StoreError as error:
-            self._refuse(error)
-            return
-        works: Sequence[AnyWork] = ()
-        try:
-            works = self._claim()
-            changes = self._store(works)
-            transactions = self._transactions
-            if not self._is_current:
-                transactions.is_merging = False
-            elif any(work.scrubs for work in works):
-                transactions.is_merging = True
-                transactions.checkpoint(emptying=True)
-            elif transactions.is_merging and not works:
-                transactions.merge_words()
-            elif transactions.is_checkpoint_due:
-                # First the good news: a checkpoint takes longer than a commit.
-                self._finished(works, changes)
-                works = ()
-                transactions.checkpoint()
-        finally:
-            # Before telling: the woken event loop would keep this thread from letting go.
-            self._lock.release()
+            try:
+                works = self._claim()
+                changes = self._store(works)
+                is_stored = True
+                works = self._keep_up(works, changes)
+            finally:
+                # Before telling: the woken event loop would keep this thread from letting go.
+                self._lock.release()
+        except Exception as error:
+            told = self._told(error)
+            self._transactions.is_merging = False
+            if not is_stored:  # it did not fail after COMMIT: `Transactions` tells of that itself
+                works = works or self._claim()
+                fail(works, told)
         if works:
             self._finished(works, changes)
 
-    def _refuse(self, error: StoreError) -> None:
-        """The lock cannot be had: tell those who wait."""
-        self._transactions.is_merging = False
-        works = self._claim()
-        fail(works, error)
-        self._finished(works, Changes())
+    def _keep_up(self, works: Sequence[AnyWork], changes: Changes) -> Sequence[AnyWork]:
+        """What the files need after this work; the part of it that was not told yet."""
+        transactions = self._transactions
+        if not self._is_current:
+            transactions.is_merging = False
+        elif any(work.scrubs for work in works):
+            transactions.is_merging = True
+            transactions.checkpoint(emptying=True)
+        elif transactions.is_merging and not works:
+            transactions.merge_words()
+        elif transactions.is_checkpoint_due:
+            # First the good news: a checkpoint takes longer than a commit.
+            self._finished(works, changes)
+            transactions.checkpoint()
+            return ()
+        return works
+
+    def _told(self, error: Exception) -> StoreError:
+        """What those who wait are told of an error; one that nobody foresaw is logged."""
+        if isinstance(error, StoreError):
+            return error
+        logger.error("The store %s failed", self._path, exc_info=error)
+        return StoreUnavailable(
+            f"{self._path} failed ({type(error).__name__}: {error}); nothing was stored.",
+            advice="Try again; if it lasts, check the disk, and the store with `room-mcp check`.",
+        )
 
     def _collect(self) -> None:
         """Wait until there is something to do."""
@@ -236,9 +265,9 @@ class Writer(threading.Thread):
                 self._reopen()
             elif self._lock.is_new:
                 self._note(ours)
-        except StoreError as error:
+        except Exception as error:
             self._is_current = False
-            fail(works, error)
+            fail(works, self._told(error))
             return Changes()
         return self._transactions.commit(works)
 
@@ -267,6 +296,7 @@ class Writer(threading.Thread):
 
     def _opened_like(self, found: Files, *, making: bool) -> Opened:
         """The store, in the files that others have; unless those vanished just now."""
+        set_strays_aside(self._path, self._lock)
         opened = open_locked(self._path, making=making)
         if opened.files != found and Files.from_note(self._lock.noted()) == found:
             opened.db.close()

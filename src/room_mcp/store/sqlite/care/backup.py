@@ -12,13 +12,28 @@ import apsw
 
 from ...codec import micros, moment
 from ...interface import StoreError, StoreUnavailable
-from ..connection import Database, connect_reader, connect_writer, must_be_sound, trouble
+from ..connection import (
+    UNREADABLE,
+    Database,
+    connect_reader,
+    connect_writer,
+    must_be_sound,
+    trouble,
+)
 from ..rows import stored_epoch
 from . import places
 from .check import faults_in, looks_like_a_store, not_a_store
 from .places import Progress, beside, silent
 
 BACKUP_AT = "backup_at"  # in `meta` of a backup only
+
+# What goes wrong where something is written; all else may be what is read.
+_WRITING = frozenset(
+    (
+        *(apsw.SQLITE_IOERR_WRITE, apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC),
+        *(apsw.SQLITE_IOERR_TRUNCATE, apsw.SQLITE_IOERR_DELETE, apsw.SQLITE_IOERR_CLOSE),
+    )
+)
 
 
 class Contents(NamedTuple):
@@ -52,24 +67,21 @@ def back_up(
     """
     must_be_sound()
     places.must_exist(store)
-    _must_be_free(store, file, force=force)
     at = at or datetime.now(UTC)
-    with places.workplace(file) as folder:
-        part = folder / file.name
-        with said_plainly(store, folder), places.reading(store) as db:
-            if not looks_like_a_store(db):
-                raise not_a_store(store)
-            places.copy(db, part, progress)
-        _note_time(part, at)
-        contents = contents_of(part)
-        _must_be_flawless(part, store)
-        _must_be_free(store, file, force=force)  # somebody else may have been quicker
-        try:
+    with said_plainly(store, file):
+        _must_be_free(store, file, force=force)
+        with places.workplace(file) as folder:
+            part = folder / file.name
+            with places.reading(store) as db:
+                if not looks_like_a_store(db):
+                    raise not_a_store(store)
+                places.must_have_space(file.parent, db.size_bytes())
+                places.copy(db, part, progress)
+            _note_time(part, at)
+            contents = _contents(part)
+            _must_be_flawless(part, store)
+            _must_be_free(store, file, force=force)  # somebody else may have been quicker
             places.settle(part, file)
-        except OSError as error:
-            raise StoreUnavailable(
-                f"{file} cannot be written: {error.strerror}.", advice="Name another file."
-            ) from error
     return contents
 
 
@@ -79,7 +91,12 @@ def contents_of(file: Path) -> Contents:
     Raises:
         StoreUnavailable: It is neither, or cannot be read.
     """
-    with said_plainly(file, file.parent), places.reading(file) as db:
+    with said_plainly(file, file):
+        return _contents(file)
+
+
+def _contents(file: Path) -> Contents:
+    with places.reading(file) as db:
         if not looks_like_a_store(db):
             raise not_a_store(file)
         at = db.value("SELECT value FROM meta WHERE name = ?", (BACKUP_AT,))
@@ -94,13 +111,23 @@ def contents_of(file: Path) -> Contents:
 
 @contextmanager
 def said_plainly(path: Path, other: Path) -> Generator[None]:
-    """Turn what SQLite says into a sentence; what cannot be written is `other`."""
+    """Turn what SQLite and the system say into a sentence; what cannot be written is `other`."""
     try:
         yield
     except (apsw.FullError, apsw.ReadOnlyError) as error:
         raise trouble(error, other) from error
+    except apsw.IOError as error:
+        is_writing = getattr(error, "extendedresult", 0) in _WRITING
+        raise trouble(error, other if is_writing else path) from error
     except apsw.Error as error:
         raise trouble(error, path) from error
+    except UNREADABLE as error:
+        raise trouble(error, path) from error
+    except OSError as error:
+        raise StoreUnavailable(
+            f"{other} cannot be written: {error.strerror}.",
+            advice="Check its disk and its folder, or name another file.",
+        ) from error
 
 
 def _must_be_free(store: Path, file: Path, *, force: bool) -> None:

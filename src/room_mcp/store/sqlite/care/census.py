@@ -8,6 +8,7 @@ from typing import Any
 
 from ..connection import Database
 from . import places
+from .check import expected
 from .places import beside
 
 HASH_CHARS = 12  # enough to tell rooms apart, too few to find one by
@@ -25,7 +26,9 @@ MAX_ROOMS = 1_000  # the largest; the others are counted
 
 def census(db: Database, store: Path) -> dict[str, Any]:
     """Counts and sizes by table, the largest rooms under hashes, acts of the audit by outcome."""
-    tables = [str(name) for (name,) in db.rows(_TABLES)]
+    known = _known()
+    # What is not of this version may be called anything.
+    tables = [str(name) for (name,) in db.rows(_TABLES) if name in known]
     return {
         "meta": dict(
             db.rows("SELECT name, value FROM meta WHERE name IN ('schema', 'expanded', 'epoch')")
@@ -39,7 +42,7 @@ def census(db: Database, store: Path) -> dict[str, Any]:
             for table in tables
             if table != "words"  # it counts by looking at all; its parts tell
         },
-        "sizes": {name: size for name, size, _ in db.rows(_SIZES)},
+        "sizes": {name: size for name, size, _ in db.rows(_SIZES) if name in known},
         "lifecycles": dict(db.rows("SELECT lifecycle, count(*) FROM rooms GROUP BY lifecycle")),
         "rooms": [_room(db, *row) for row in db.rows(_ROOMS, (MAX_ROOMS,))],
         "audit": [
@@ -49,6 +52,13 @@ def census(db: Database, store: Path) -> dict[str, Any]:
             )
         ],
     }
+
+
+def _known() -> frozenset[str]:
+    """The tables of this version, and what belongs to them."""
+    names = {name for type, name in expected()[0] if type in ("table", "index")}
+    own = {f"sqlite_autoindex_{name}_{number}" for name in names for number in (1, 2)}
+    return frozenset({*names, *own, "sqlite_schema", "sqlite_sequence"})
 
 
 def _room(

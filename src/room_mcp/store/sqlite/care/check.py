@@ -6,6 +6,7 @@ anybody wrote, nor a name.
 
 from __future__ import annotations
 
+import shlex
 import stat
 from collections.abc import Iterator
 from functools import cache
@@ -25,6 +26,11 @@ from .places import Progress, beside, silent
 
 MAX_WAL_BYTES = 128 * 1024 * 1024  # twice what writers let it grow to
 MAX_SQLITE_FAULTS = 100  # one that is found is enough to restore
+_OF_A_STORE = {
+    "meta": {"name", "value"},
+    "rooms": {"no", "id", "lifecycle", "last_seq", "state"},
+    "messages": {"key", "sender", "content"},
+}
 
 
 def check(file: Path, *, files: bool = True, progress: Progress = silent) -> Iterator[Fault]:
@@ -51,13 +57,17 @@ def check(file: Path, *, files: bool = True, progress: Progress = silent) -> Ite
 
 def not_a_store(file: Path) -> StoreUnavailable:
     return StoreUnavailable(
-        f"{file} is not a room-mcp store.", advice="Name a file that `room-mcp backup` wrote."
+        f"{file} is not a room-mcp store: it has other tables, or none.",
+        advice="Name the store (ROOM_MCP_STORE, --store), or a file that `room-mcp backup` wrote.",
     )
 
 
 def looks_like_a_store(db: Database) -> bool:
-    tables = {name for (name,) in db.rows("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-    return {"meta", "rooms", "messages"} <= tables
+    """Whether it has the columns of every version: other programs have tables of such names."""
+    return all(
+        columns <= {name for (name,) in db.rows("SELECT name FROM pragma_table_info(?)", (table,))}
+        for table, columns in _OF_A_STORE.items()
+    )
 
 
 def is_up_to_date(db: Database) -> bool:
@@ -98,7 +108,7 @@ def _of_sqlite(db: Database) -> Iterator[Fault]:
 
 
 @cache
-def _expected() -> tuple[frozenset[tuple[str, str]], dict[str, frozenset[str]]]:
+def expected() -> tuple[frozenset[tuple[str, str]], dict[str, frozenset[str]]]:
     """The objects of this version's schema, and the columns of its tables."""
     db = Database(Path(":memory:"), apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
     try:
@@ -124,7 +134,7 @@ def _columns(db: Database) -> dict[str, frozenset[str]]:
 
 def _of_schema(db: Database) -> Iterator[Fault]:
     """What is missing; what is there besides may be a newer version's."""
-    objects, columns = _expected()
+    objects, columns = expected()
     for type, name in sorted(objects - _objects(db)):
         yield Fault("schema", f"The {type} {name} is missing.", RESTORE)
     have = _columns(db)
@@ -170,15 +180,9 @@ def faults_of_files(store: Path) -> Iterator[Fault]:
             yield Fault(
                 "permissions",
                 f"Other users may open {file.name} (mode {mode:o}).",
-                f"chmod 600 {file}",
+                f"chmod 600 {shlex.quote(str(file))}",
+                mode=f"{mode:o}",
             )
-    mode = stat.S_IMODE(store.parent.stat().st_mode)
-    if mode & 0o077:
-        yield Fault(
-            "permissions",
-            f"Other users may open the folder of the store (mode {mode:o}).",
-            f"chmod 700 {store.parent}, or keep the store in a folder of its own.",
-        )
     try:
         prepare_folder(store)
     except StoreUnavailable as error:

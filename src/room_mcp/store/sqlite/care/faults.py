@@ -12,10 +12,12 @@ REPORT = "The rooms can be used; `room-mcp report` collects what a bug report ne
 class Fault:
     """Something that is not as it must be; `advice` is what to do.
 
-    `kind` is one word of ours for it, the same whatever the store holds.
+    `kind` is one word of ours for it, the same whatever the store holds. `mode` is that of a file
+    which others may open.
     """
 
     kind: str
     detail: str
     advice: str
     room_id: str = ""
+    mode: str = ""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import quote
 
 import apsw
 
@@ -16,6 +17,7 @@ from ...interface import StoreBusy, StoreUnavailable
 from ..connection import Database, connect_reader, connect_writer
 from ..file_lock import FileLock
 from ..schema import lock_beside
+from ..strays import has_strays, set_strays_aside
 
 LOCK_PATIENCE_S = (
     30.0  # a write transaction takes milliseconds, a checkpoint of a slow disk seconds
@@ -24,6 +26,9 @@ LOCK_POLL_S = 0.02
 EMPTYING_MS = 500  # for those who read; writers wait meanwhile
 COPIED_PAGES = 2_048  # at a time, 8 MiB: often enough to show how far it is
 SIDE_FILES = ("-wal", "-shm", "-journal")  # what SQLite keeps beside a database
+SLACK_BYTES = 1024 * 1024  # for journals of a few pages, folders, and the others on the disk
+FORMATS = slice(18, 20)  # the bytes of a database's header that say how it is written and read
+WAL_FORMAT = b"\x02\x02"
 
 Progress = Callable[[int, int], None]
 """Told how much is done, and of how much."""
@@ -64,14 +69,78 @@ def workplace(path: Path) -> Generator[Path]:
 
 @contextmanager
 def reading(path: Path) -> Generator[Database]:
-    """A connection that sees the store as it is at one moment, however long it looks."""
-    db = connect_reader(path)
+    """A connection that sees the store as it is at one moment, however long it looks.
+
+    Nothing is left beside a file that had nothing beside it.
+    """
+    if has_strays(path):
+        with locked(path):
+            pass  # they are set aside by now: nobody reads them into this database
+    before = _traces(path)
+    is_unused = _is_unused(path)
+    try:
+        db = _unused(path) if is_unused else connect_reader(path)
+    except apsw.CantOpenError:
+        real = path.resolve()
+        if beside(real, "-wal").exists() and not _may_write(real.parent):
+            raise _unreadable_wal(path) from None
+        raise
     try:
         db.run("BEGIN")
         db.rows("SELECT 1 FROM sqlite_schema LIMIT 1")  # the moment is that of the first look
         yield db
     finally:
         db.close()
+    if is_unused and _traces(path) != before:
+        raise StoreBusy(
+            f"Somebody began to use {path} while it was read.",
+            advice="Try again.",
+        )
+
+
+def _is_unused(path: Path) -> bool:
+    """A lone file that is kept as one with a WAL, such as a raw copy; or on a disk to be read only.
+
+    SQLite would put a WAL beside it, and could not where nothing can be written.
+    """
+    real = path.resolve()  # SQLite keeps the WAL beside the file itself, not beside a link
+    if size_bytes((beside(real, "-wal"),)):
+        return False
+    try:
+        with real.open("rb") as file:
+            formats = file.read(FORMATS.stop)[FORMATS]
+    except OSError:
+        return False  # SQLite says why
+    is_store = any(beside(one, ".lock").exists() for one in (path, real))
+    return formats == WAL_FORMAT and not (is_store and _may_write(real.parent))
+
+
+def _may_write(folder: Path) -> bool:
+    return os.access(folder, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _traces(path: Path) -> list[tuple[int, int]]:
+    """What changes when somebody writes to a database."""
+    real = path.resolve()
+    found = [file.stat() for file in (real, beside(real, "-wal")) if file.exists()]
+    return [(one.st_size, one.st_mtime_ns) for one in found]
+
+
+def _unused(path: Path) -> Database:
+    """A reader that takes no locks, and puts nothing beside the file."""
+    return Database(
+        f"file:{quote(str(path.absolute()))}?immutable=1",
+        apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI,
+    )
+
+
+def _unreadable_wal(path: Path) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"{path} lies where nothing can be written, and SQLite cannot read its newest messages "
+        "there.",
+        advice=f"Copy {path.name} and {path.name}-wal together to a folder of yours, and name the "
+        "copy.",
+    )
 
 
 def copy(source: Database, to: Path, progress: Progress = silent) -> None:
@@ -94,12 +163,12 @@ def copy(source: Database, to: Path, progress: Progress = silent) -> None:
 
 def settle(file: Path, at: Path) -> None:
     """Move a finished file to its place, safe from a power cut."""
-    _sync(file)
+    sync(file)
     file.replace(at)
-    _sync(at.parent)
+    sync(at.parent)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -118,6 +187,7 @@ def locked(path: Path) -> Generator[float]:
     try:
         _acquire(lock, path)
         try:
+            set_strays_aside(path, lock)
             yield time.monotonic()
         finally:
             lock.release()
@@ -167,6 +237,8 @@ def empty_wal(live: Database) -> bool:
 
 
 def must_have_space(folder: Path, needed_bytes: int) -> None:
+    """Raises StoreUnavailable unless the disk with the folder has that much, and some more."""
+    needed_bytes += SLACK_BYTES
     free = free_bytes(folder)
     if free < needed_bytes:
         raise StoreUnavailable(

@@ -22,6 +22,7 @@ from ..connection import Database, connect_writer, must_be_sound
 from ..migrating import migrate
 from ..schema import open_locked, prepare_folder
 from ..signals import NotifyFile
+from ..times import RESTORED_AT, note
 from . import places
 from .backup import BACKUP_AT, Contents, contents_of, said_plainly
 from .check import faults_in
@@ -32,6 +33,9 @@ RESTORE = "restore"  # the act in the audit
 # Above every number that a store which cannot be read any more has given to its commits. Clients
 # see these numbers, as JSON holds them: up to 2 to the 53rd.
 UNKNOWN_REVS = 1 << 40
+
+
+FRAME_SHARE = 100  # a page of 4096 bytes has a header of 24 in the WAL: less than a hundredth
 
 
 class Restored(NamedTuple):
@@ -70,12 +74,14 @@ def restore(
         raise StoreUnavailable(f"{file} is the store itself.", advice="Name a backup of it.")
     contents = contents_of(file)
     prepare_folder(store)
-    with places.workplace(store) as folder:
+    with said_plainly(file, store), places.workplace(store) as folder:
         part = folder / "rooms.db"
-        with said_plainly(file, folder), places.reading(file) as db:
+        with places.reading(file) as db:
+            size = db.size_bytes()
+            places.must_have_space(store.parent, size + _needed_bytes(store, size))
             places.copy(db, part, progress)
         _bring_up_to_date(part, file)
-        places.must_have_space(folder, 2 * places.size_bytes((store, part)))
+        places.must_have_space(store.parent, _needed_bytes(store, places.size_bytes((part,))))
         with places.locked(store):
             before = _saved(store, folder, at)
             adapted = _adapt(part, before, at)
@@ -87,6 +93,17 @@ def restore(
     return Restored(
         contents, adapted.epoch, before.saved_to, adapted.was_readable, adapted.lost_keys
     )
+
+
+def _needed_bytes(store: Path, size: int) -> int:
+    """On the disk of the store: its copy that is kept, the backup in the WAL, and what it grows by.
+
+    Args:
+        size: Of the backup, in bytes.
+    """
+    now = places.size_bytes((store,))
+    kept = now + places.size_bytes((beside(store, "-wal"),))
+    return kept + size + size // FRAME_SHARE + max(0, size - now)
 
 
 def _bring_up_to_date(part: Path, file: Path) -> None:
@@ -145,6 +162,8 @@ def _saved_as_it_is(store: Path, at: datetime) -> Path:
         if (file := beside(store, end)).exists():
             shutil.copyfile(file, beside(saved_to, end))
             beside(saved_to, end).chmod(0o600)
+            places.sync(beside(saved_to, end))
+    places.sync(saved_to.parent)
     return saved_to
 
 
@@ -193,6 +212,7 @@ def _adapted(part: Path, old: Path | None, at: datetime) -> _Adapted:
             db.run("DELETE FROM invitations")
             db.run("DELETE FROM slots")
         _renumber(db, at, is_known=old is not None)
+        note(db, RESTORED_AT, at)
         auditing.append(db, [Entry(at, RESTORE, name=SYSTEM, detail=f"epoch {epoch}")])
         db.run("COMMIT")
     return _Adapted(epoch, lost_keys, was_readable=old is not None)
