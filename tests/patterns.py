@@ -34,6 +34,8 @@ _ANY_USE = frozenset({"search", "fullmatch", "sub"})
 MAKING: dict[str, list[tuple[Any, ...]]] = {
     "_hidden": [(True,), (False,)],
     "_mention": [(True,), (False,)],
+    "_of_name": [("ann",)],
+    "_of_place": [("/home/ann",)],
 }
 TAILS = ("", "\x00")
 MAX_SEEDS, MAX_PAIRED, MAX_BEGINNING = 6, 4, 6

@@ -31,14 +31,10 @@ class Private:
         names += ((name, "<user>") for name in _user_names() if len(name) >= MIN_NAME_CHARS)
         # The longest first: a folder is the beginning of what lies in it.
         self._places = [
-            (re.compile(re.escape(place) + END), stands)
+            (_of_place(place), stands)
             for place, stands in sorted(places, key=lambda one: -len(one[0]))
         ]
-        self._names = [
-            (re.compile(rf"(?<![A-Za-z0-9]){re.escape(name)}{END}"), stands)
-            for name, stands in names
-            if name
-        ]
+        self._names = [(_of_name(name), stands) for name, stands in names if name]
 
     def hidden(self, part: Any) -> Any:
         """The same with all of them replaced, in every text; keys of objects are our own words."""
@@ -55,6 +51,14 @@ class Private:
         for name, stands in self._names:
             text = name.sub(stands, text)
         return text
+
+
+def _of_place(place: str) -> re.Pattern[str]:
+    return re.compile(re.escape(place) + END)
+
+
+def _of_name(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![A-Za-z0-9]){re.escape(name)}{END}")
 
 
 def _spellings(place: Path) -> set[str]:
