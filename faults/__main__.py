@@ -20,6 +20,7 @@ RUNS: Mapping[str, Sequence[str]] = {
     "stopped": (),
     "clocks": (),
     "files": (),
+    "damage": (),
 }
 """Each is `python -m faults.NAME` with these arguments; it ends with 0 when it found nothing."""
 
