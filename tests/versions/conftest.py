@@ -38,7 +38,7 @@ def release(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="session")
 def pair(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    """A release that has a file open, and this version, which came later and migrated it."""
+    """A release that has a file open, and this version, which came later."""
     folder = tmp_path_factory.mktemp("beside")
     path = folder / "rooms.db"
     old = Peer(path, folder / "old", release)
@@ -48,7 +48,8 @@ def pair(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
     waiting = old.begin("messages", room_id, after=1, wait_s=WAIT_S)
     new = Peer(path, folder / "new")
     new.ask("post", room_id, "bob", "after", idempotency_key="k1")
-    assert (before["schema"], before.get("expanded")) == (str(migrating.LAST_BREAKING), None)
+    assert before["schema"] == str(migrating.LAST_BREAKING)
+    assert int(before.get("expanded", "0")) <= max(migrating.scripts())
     yield Pair(old, new, path, room_id, old.woken(waiting))
     assert old.end() == new.end() == 0
 

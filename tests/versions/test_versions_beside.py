@@ -214,13 +214,14 @@ def test_the_audit_is_one_chain(pair: Pair):
 def test_what_a_newer_version_keeps_in_a_column_stays_while_the_older_writes(pair: Pair):
     db = apsw.Connection(str(pair.path))
     db.set_busy_timeout(10_000)
-    db.execute("UPDATE rooms SET archived_at = 42 WHERE id = ?", (pair.room_id,))
+    db.execute("ALTER TABLE rooms ADD COLUMN later INTEGER")
+    db.execute("UPDATE rooms SET later = 42 WHERE id = ?", (pair.room_id,))
 
     pair.old.ask("post", pair.room_id, "ann", "more")
     pair.old.ask("join", pair.room_id, "dan")
     pair.old.ask("close_room", pair.room_id, sender="ann", conclusion="done")
 
-    kept = db.execute("SELECT archived_at FROM rooms WHERE id = ?", (pair.room_id,)).fetchall()
+    kept = db.execute("SELECT later FROM rooms WHERE id = ?", (pair.room_id,)).fetchall()
     db.close()
     assert kept == [(42,)]
 
