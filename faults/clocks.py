@@ -76,6 +76,7 @@ async def jump_about(
             for jump in [*jumps] * rounds:
                 clock.shift += jump
                 await people.more_acknowledged(posts)
+            clock.shift += HOUR  # earns a whole burst: nothing is earned while it stands
             clock.stand()
             await people.more_acknowledged(posts)
             clock.run()
