@@ -136,7 +136,7 @@ class Rule(NamedTuple):
 _ROOMS = "/(agent|api)/rooms"
 _ROOM = _ROOMS + r"/\{id\}"
 _WRITE = f"POST {_ROOM}/"
-_NAMED = (_WRITE + r"(join|leave|heartbeat|messages|close|pause|resume|reopen)",)
+_NAMED = (_WRITE + r"(join|leave|heartbeat|messages|close|pause|resume|reopen|rename)",)
 _POSTS = (_WRITE + "messages",)
 _CREATES = (rf"POST {_ROOMS}",)
 _KEYS = ("POST /agent/(keys|invitations)",)
@@ -151,7 +151,7 @@ RULES = (
     Rule(
         r"^A room's name is one line of",
         "It is counted without the blanks around it, and may hold nothing invisible.",
-        (*_CREATES, "POST /agent/demo/room"),
+        (*_CREATES, _WRITE + "rename", "POST /agent/demo/room"),
     ),
     Rule(
         r"^The sender is missing\.$",

@@ -230,7 +230,7 @@ class Hold(Request):
 class Rename(Request):
     """Call a room otherwise; its owner's right."""
 
-    name: str = Field(description="One line of at most 100 characters.")
+    name: RoomName = Field(description="One line of at most 100 characters.")
     sender: MemberName | None = Field(default=None, description="Who renames it.")
     owner_key: MemberKey | None = Field(
         default=None, description="The key that creation answered with."
