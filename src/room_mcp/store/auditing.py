@@ -202,4 +202,5 @@ def keepable(entry: Entry) -> Entry:
 def _text(value: str | None) -> str | None:
     if value is None:
         return None
-    return value[:MAX_TEXT_CHARS].encode("utf-8", "replace").decode()  # without lone surrogates
+    # Without lone surrogates, and without NUL, which not every engine can keep.
+    return value[:MAX_TEXT_CHARS].replace("\0", "?").encode("utf-8", "replace").decode()

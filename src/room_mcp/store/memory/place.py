@@ -20,7 +20,7 @@ from ..codec import to_json
 from ..interface import MAX_AHEAD, Reading, StoreUnavailable
 from ..memories import Heard
 from ..tokens import content_tokens
-from .watching import Watchers
+from ..watching import Watchers
 
 SECRET_BYTES = 32
 _INSTANT = timedelta(microseconds=1)  # the shortest time that is told
@@ -175,7 +175,7 @@ class Place:
         """Wake whom a change concerns: after it, so that they find it."""
         if directory:
             self.directory_version += 1
-        self.watchers.wake(room_id, directory=directory)
+        self.watchers.wake((room_id,), directory=directory)
 
     def _change_at(self) -> datetime:
         """Now, and never twice the same: so a page of the directory can end between two rooms."""

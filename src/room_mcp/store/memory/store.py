@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
@@ -24,11 +25,12 @@ from ..interface import (
     Watch,
 )
 from ..limiting import Quota
+from ..measuring import StoreMeasures
+from ..watching import Watchers, Watching
 from . import acting, reading
 from .callers import MemoryCallers
 from .limiting import MemoryLimits, rooms_of
 from .place import Place
-from .watching import MemoryWatch
 
 
 class MemoryStore(MemoryCallers, MemoryLimits):
@@ -39,7 +41,8 @@ class MemoryStore(MemoryCallers, MemoryLimits):
 
     def __init__(self, place: Place | None = None) -> None:
         super().__init__(place or Place())
-        self._watches: set[MemoryWatch] = set()
+        self._watchers = Watchers()  # those of the place that wait here
+        self.measures = StoreMeasures()
 
     @property
     def place(self) -> Place:
@@ -62,8 +65,7 @@ class MemoryStore(MemoryCallers, MemoryLimits):
         self._is_open = False
         self._place.refusals.settle()
         self._place.record_refusals()
-        for watch in self._watches:
-            watch.wake()
+        self._watchers.wake_all()
 
     # ---- writing --------------------------------------------------------------------------------
 
@@ -103,7 +105,10 @@ class MemoryStore(MemoryCallers, MemoryLimits):
         self, room_id: str, acts: Sequence[Act], *, timeout_s: float | None = None
     ) -> list[Done | Refusal]:
         # Nothing is ever in the way, so no deadline can pass.
-        return acting.act_all(await self._turn(), room_id, acts)
+        place, began = await self._turn(), time.perf_counter()
+        done = acting.act_all(place, room_id, acts)
+        self.measures.committed(len(acts), (room_id,), time.perf_counter() - began)
+        return done
 
     async def erase(self, room_id: str, decide: Decide, *, entry: Entry | None = None) -> Room:
         return acting.erase(await self._turn(), room_id, decide, entry)
@@ -212,4 +217,5 @@ class MemoryStore(MemoryCallers, MemoryLimits):
     def watch(
         self, room_ids: Collection[str] = (), *, directory: bool = False
     ) -> AbstractAsyncContextManager[Watch]:
-        return self._opened().watchers.watching(self._watches, room_ids, directory=directory)
+        registries = (self._opened().watchers, self._watchers)
+        return Watching(registries, room_ids, directory=directory)

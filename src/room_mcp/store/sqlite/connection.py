@@ -9,8 +9,8 @@ from typing import Any
 
 import apsw
 
+from ..cache import RoomCache
 from ..interface import StoreBusy, StoreError, StoreUnavailable
-from .cache import RoomCache
 
 MIN_SQLITE = (3, 51, 3)  # earlier ones can corrupt a WAL that several processes write and reset
 BUSY_MS = 2_000  # only strangers, such as a backup tool, hold SQLite's own locks that long

@@ -13,10 +13,10 @@ from room_mcp.rooms import Room, skeleton
 from room_mcp.rooms.names import folded
 from room_mcp.rooms.refusals import RoomNotFound
 
+from ..cache import Kept, RoomCache
 from ..codec import micros, moment, to_json
 from ..interface import MAX_PAGE_MESSAGES, MAX_SCANNED, Head, Hit, Listed, Page
 from ..tokens import is_half_pair, tokens
-from .cache import Kept, RoomCache
 from .connection import Database, SqlValue
 from .rows import key_of, messages_where, stored, stored_epoch
 

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 import apsw
 
+from ..cache import RoomCache
 from ..interface import StoreUnavailable
-from .cache import RoomCache
 from .connection import UNREADABLE, Database, connect_reader, trouble
 
 READERS = 2

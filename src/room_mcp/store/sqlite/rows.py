@@ -15,8 +15,8 @@ from typing import Any
 from room_mcp.rooms import Message
 from room_mcp.rooms.copying import changed
 
+from ..cache import Kept
 from ..codec import micros, moment, room_of, to_json, unknown_in
-from .cache import Kept
 from .connection import Database, SqlValue
 
 MAX_ROWS = 64  # per statement; lengths are powers of two, so that few statements are prepared

@@ -12,11 +12,10 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TypeVar
 
-from anyio import CancelScope
-
 from room_mcp.rooms import Refusal, Room
 
 from ..auditing import MAX_PAGE_ENTRIES, AuditPage, Entry, Refusals
+from ..cache import RoomCache
 from ..callers import Invitation, ServerKey
 from ..interface import (
     MAX_PAGE_BYTES,
@@ -35,18 +34,19 @@ from ..interface import (
     Watch,
 )
 from ..limiting import Quota, Rate, Taken
+from ..marks import Marks
+from ..measuring import StoreMeasures
+from ..watching import Watching
+from ..work import Outbox
 from . import auditing, callers, limiting, queries, scrubbing
 from . import marks as marking
 from . import times as noting
 from .batch import Changes
-from .cache import RoomCache
 from .connection import Database, must_be_sound
-from .deadlines import Deadlines
 from .files import Place
-from .marks import Marks
 from .readers import Query, Readers
 from .schema import Opened
-from .wakeups import Wakeups, Watching
+from .wakeups import Wakeups
 from .work import (
     Acting,
     AnyWork,
@@ -78,6 +78,7 @@ class SqliteStore:
 
     def __init__(self, path: Path, *, clock: Callable[[], datetime] = _now) -> None:
         self.path = path
+        self.measures = StoreMeasures()
         self._clock = clock
         self._cache = RoomCache()
         self._marks = Marks()
@@ -85,7 +86,6 @@ class SqliteStore:
         self._secret = b""
         self._opening: asyncio.Future[Exception | None] | None = None
         self._is_open = False
-        self._outbox: list[AnyWork] = []  # of this round of the event loop
         self._marks_timer: asyncio.TimerHandle | None = None
 
     @property
@@ -116,7 +116,6 @@ class SqliteStore:
     def _begin_opening(self) -> asyncio.Future[Exception | None]:
         must_be_sound()
         self._loop = asyncio.get_running_loop()
-        self._unfinished: Deadlines[AnyWork] = Deadlines(self._loop, self._give_up)
         opening: asyncio.Future[Exception | None] = self._loop.create_future()
         self._opening = opening
         self._stopped = asyncio.Event()
@@ -127,10 +126,14 @@ class SqliteStore:
             clock=self._clock,
             marks=self._marks,
             refusals=self._refusals,
+            measures=self.measures,
             opened=partial(self._in_loop, self._on_opened, opening),
             leaving=partial(self._in_loop, self._on_leaving),
             finished=partial(self._in_loop, self._on_finished),
             closed=partial(self._in_loop, self._stopped.set),
+        )
+        self._outbox: Outbox[AnyWork] = Outbox(
+            self._loop, self._writer.submit, self._writer.abandon
         )
         self._writer.start()
         return opening
@@ -169,10 +172,7 @@ class SqliteStore:
         if not self._opening.done():
             self._opening.set_result(StoreUnavailable("The store was closed while it opened."))
         was_open, self._is_open, self._opening = self._is_open, False, None
-        for work in self._unfinished.waiting():
-            if self._writer.abandon(work):
-                work.failure = StoreBusy("The store is closing; nothing was committed.")
-                work.finish()
+        self._outbox.refuse(StoreBusy("The store is closing; nothing was committed."))
         if was_open:
             self._wakeups.let_go()
             self._readers.close()
@@ -245,46 +245,9 @@ class SqliteStore:
     async def _perform(self, work: Work[T], timeout_s: float | None) -> T:
         """Hand work to the writer and wait for what comes of it."""
         self._must_be_open()
-        work.future = self._loop.create_future()
-        self._unfinished.add(work, DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s)
-        self._outbox.append(work)
-        if len(self._outbox) == 1:
-            # All work of this round goes over at once: it shares a transaction, and the writer
-            # does not begin while the event loop still keeps the interpreter busy.
-            self._loop.call_soon(self._hand_over)
-        try:
-            await work.future
-        except asyncio.CancelledError:
-            await self._see_through(work)
-            raise
-        finally:
-            self._unfinished.discard(work)
+        timeout_s = DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s
+        await self._outbox.perform(work, timeout_s)
         return work.outcome()
-
-    def _hand_over(self) -> None:
-        works, self._outbox = self._outbox, []
-        self._writer.submit(works)
-
-    def _give_up(self, work: AnyWork) -> None:
-        """The deadline has come: take the work back if that is still possible."""
-        if self._writer.abandon(work):
-            work.failure = StoreBusy(
-                "The store was busy for too long; nothing was committed.", advice="Try again."
-            )
-            work.finish()
-
-    async def _see_through(self, work: AnyWork) -> None:
-        """The caller was cancelled: take the work back, or else wait until it is done."""
-        # It may have finished between the cancellation and now, with nobody there to be told.
-        if work.finished or self._writer.abandon(work):
-            return
-        work.future = self._loop.create_future()
-        with CancelScope(shield=True):
-            while not work.future.done():
-                try:
-                    await asyncio.wait([work.future])
-                except asyncio.CancelledError:
-                    continue  # told already; the first cancellation goes on from here
 
     def _on_finished(self, works: Sequence[AnyWork], changes: Changes) -> None:
         for work in works:
@@ -534,4 +497,4 @@ class SqliteStore:
         self, room_ids: Collection[str] = (), *, directory: bool = False
     ) -> AbstractAsyncContextManager[Watch]:
         self._must_be_open()
-        return Watching(self._wakeups, room_ids, directory)
+        return Watching((self._wakeups,), room_ids, directory=directory)

@@ -13,16 +13,18 @@ import apsw
 
 from ..auditing import Entry, Refusals
 from ..interface import OutcomeUnknown, Reading, StoreError
+from ..marks import MarkKey, Marks
+from ..measuring import StoreMeasures
 from ..memories import Memories
+from ..work import fail
 from . import auditing, scrubbing
 from . import marks as marking
 from .batch import Batch, Changes
 from .connection import BUSY_MS, UNREADABLE, trouble
 from .files import Place
-from .marks import MarkKey, Marks
 from .schema import Opened
 from .signals import NotifyFile
-from .work import Acting, AnyWork, Scrubbing, fail
+from .work import Acting, AnyWork, Scrubbing
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +55,7 @@ class Transactions:
         clock: Callable[[], datetime],
         marks: Marks,
         refusals: Refusals,
+        measures: StoreMeasures,
         notify: NotifyFile,
     ) -> None:
         self.is_merging = False
@@ -63,6 +66,7 @@ class Transactions:
         self._clock = clock
         self._marks = marks
         self._refusals = refusals
+        self._measures = measures
         self._notify = notify
         self._memories = Memories()
         self._usual: dict[str, str] = {}  # of settings that are different now
@@ -131,6 +135,7 @@ class Transactions:
     ) -> Changes:
         self._roll_back()  # what an earlier one could not undo, for the disk failed
         self._tune_back()
+        began = time.perf_counter()
         with self._tuned_for(works):
             self._db.run("BEGIN IMMEDIATE")
             try:
@@ -157,6 +162,8 @@ class Transactions:
             self._db.cache.forget()
             self._memories.forget()
         if changes.rev:
+            acts = sum(work.size for work in works if isinstance(work, Acting))
+            self._measures.committed(acts, changes.room_ids, time.perf_counter() - began)
             # A full disk does no harm here: others poll too.
             with suppress(OSError):
                 self._notify.touch()

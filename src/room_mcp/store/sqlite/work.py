@@ -1,16 +1,14 @@
-"""What callers hand to the writer, and whether it is still theirs to take back."""
+"""What callers hand to the writer of an SQLite file."""
 
 from __future__ import annotations
 
-import asyncio
-from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from enum import Enum
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from room_mcp.rooms import Refusal, Room, Step
 from room_mcp.rooms.chain import chained
 
+from .. import work
 from ..auditing import Entry
 from ..interface import Act, Decide, Done
 from ..limiting import Quota
@@ -21,52 +19,15 @@ from .limiting import must_have_room
 T = TypeVar("T")
 
 
-class State(Enum):
-    """Leaves PENDING once, under the writer's lock for claims."""
-
-    PENDING = "waiting for the writer"
-    CLAIMED = "the writer has it: the caller must wait for the outcome"
-    ABANDONED = "the caller took it back: it will not happen"
-
-
-class Work(Generic[T]):
-    """Something to do in a transaction. `size` counts the messages it may make."""
-
+class Work(work.Work[Batch, T]):
     alone = False  # in a transaction of its own
     scrubs = False  # removes text, which must then leave the WAL as well
     lasts = True  # on the disk before anybody is told
-    size = 1
-
-    def __init__(self) -> None:
-        self.state = State.PENDING
-        self.future: asyncio.Future[None] | None = None
-        self.finished = False
-        self._outcome: T | None = None
-        self.failure: BaseException | None = None
-
-    @abstractmethod
-    def perform(self, batch: Batch) -> T:
-        """Decide and stage; what it raises concerns this work alone."""
-
-    def attempt(self, batch: Batch) -> None:
-        """Perform, and keep what came of it."""
-        self.failure = None
-        self._outcome = self.perform(batch)
-
-    def outcome(self) -> T:
-        """What came of it, once it is finished."""
-        if self.failure is not None:
-            raise self.failure
-        return self._outcome  # pyright: ignore[reportReturnType] -- T may be None itself
-
-    def finish(self) -> None:
-        """Tell the caller, unless he was cancelled; in his event loop."""
-        self.finished = True
-        if self.future is not None and not self.future.done():
-            self.future.set_result(None)
 
 
 class Acting(Work[list[Done | Refusal]]):
+    """Acts in one room, in order."""
+
     def __init__(self, room_id: str, acts: Sequence[Act]) -> None:
         super().__init__()
         self.room_id = room_id
@@ -179,9 +140,3 @@ class Counting(Work[T]):
 
 
 AnyWork = Work[Any]
-
-
-def fail(works: Sequence[AnyWork], error: Exception) -> None:
-    """Let each end with this error."""
-    for work in works:
-        work.failure = error

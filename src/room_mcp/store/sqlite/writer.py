@@ -15,15 +15,17 @@ from pathlib import Path
 
 from ..auditing import Refusals
 from ..interface import StoreError, StoreUnavailable
+from ..marks import Marks
+from ..measuring import StoreMeasures
+from ..work import State, fail
 from .batch import Changes
 from .files import Files, Place, deleted, vanished
-from .marks import Marks
 from .moving import OPENING_S, Leaving, Moving
 from .schema import Opened, lock_beside, open_locked, prepare_folder
 from .signals import NotifyFile
 from .strays import set_strays_aside
 from .transactions import Transactions
-from .work import AnyWork, State, fail
+from .work import AnyWork
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +51,7 @@ class Writer(threading.Thread):
         clock: Callable[[], datetime],
         marks: Marks,
         refusals: Refusals,
+        measures: StoreMeasures,
         opened: Told,
         leaving: Leaving,
         finished: Finished,
@@ -60,6 +63,7 @@ class Writer(threading.Thread):
         self._clock = clock
         self._marks = marks
         self._refusals = refusals
+        self._measures = measures
         self._opened = opened
         self._moving = Moving(path, leaving)
         self._finished = finished
@@ -150,6 +154,7 @@ class Writer(threading.Thread):
             clock=self._clock,
             marks=self._marks,
             refusals=self._refusals,
+            measures=self._measures,
             notify=self._notify,
         )
         self._files = opened.files

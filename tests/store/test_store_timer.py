@@ -7,7 +7,7 @@ import asyncio
 import anyio
 import pytest
 
-from room_mcp.store.sqlite.deadlines import Deadlines
+from room_mcp.store.deadlines import Deadlines
 
 pytestmark = pytest.mark.anyio
 

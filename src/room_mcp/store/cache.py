@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from room_mcp.rooms import Room
 
-from ..codec import NOTHING
+from .codec import NOTHING
 
 MAX_ROOMS = 1_000
 
@@ -44,9 +44,12 @@ class RoomCache:
         """The store had this epoch at that commit; a restored one goes on above all before it.
 
         Args:
-            rev: None: it has it now, for nobody reads an older state.
+            rev: None: it has it now, for nobody reads an older state. Rooms of another epoch are
+                forgotten, for in this one their revs may stand for something else.
         """
         with self._lock:
+            if rev is None and epoch != self._epoch:
+                self._kept.clear()
             if rev is None or rev >= self._epoch_rev:
                 self._epoch, self._epoch_rev = epoch, rev or 0
 

@@ -1,4 +1,4 @@
-"""What the guard has heard of each room of a transaction, read from the store and written to it.
+"""What the guard has heard of each room of a transaction, on any engine.
 
 A memory is what the newest snapshot holds and the features of all messages since. It is taken out
 of the process' cache by the first who asks, and put back after COMMIT only: what a transaction
@@ -9,25 +9,78 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
-from room_mcp.rooms import Contract, Room, features_of
+from room_mcp.rooms import Contract, Message, Room, features_of
 from room_mcp.rooms.guard import Features, Memory
 
-from ..codec import to_json
-from ..memories import SNAPSHOT_MESSAGES, Heard, Memories, Remembered
-from .connection import Database
-from .rows import Row, insert, key_of, messages_where
+from .codec import to_json
+from .memories import SNAPSHOT_MESSAGES, Heard, Memories, Remembered
 
 logger = logging.getLogger(__name__)
 
 REBUILT_MESSAGES = 1_024  # at most, when an earlier version's memory cannot be read
 
 
+class FeatureRow(NamedTuple):
+    """The features of a message, as the store keeps them."""
+
+    seq: int
+    sender: str
+    scored: bool
+    human: bool
+    data: str
+
+
+class Kept(NamedTuple):
+    """What the store keeps of a memory: the newest snapshot, 0 and None without one, and the
+    features of messages behind it."""
+
+    snapshot_seq: int
+    snapshot: str | None
+    rows: Sequence[FeatureRow]
+
+
+class Source(Protocol):
+    """What a transaction can look up of the rooms that it holds.
+
+    `failures` are the errors of the store itself; they concern more than the one who asked.
+    """
+
+    failures: tuple[type[BaseException], ...]
+
+    def author(self, no: int, seq: int) -> str | None:
+        """Who sent that number."""
+        ...
+
+    def messages(self, no: int, room_id: str, first: int, last: int) -> list[Message]:
+        """The messages of a room from one seq to another, in order."""
+        ...
+
+    def heard(self, no: int, known: int | None, last: int) -> Kept:
+        """What the guard keeps of a room.
+
+        Args:
+            known: Up to where it is known already: only rows behind it are wanted, unless a
+                snapshot is newer.
+            last: The last message of the room.
+        """
+        ...
+
+
+class Written(NamedTuple):
+    """What a transaction has to keep for the guard, by room no."""
+
+    features: list[tuple[int, Heard]]
+    snapshots: list[tuple[int, int, str]]  # no, seq, data; features up to it are needed no more
+
+
 class Hearing:
     """The guard's memories of the rooms in one transaction."""
 
-    def __init__(self, db: Database, memories: Memories) -> None:
-        self._db = db
+    def __init__(self, source: Source, memories: Memories) -> None:
+        self._source = source
         self._memories = memories
         self._of: dict[str, Remembered] = {}
         self._heard: dict[str, list[Heard]] = {}  # by this transaction
@@ -58,56 +111,51 @@ class Hearing:
         if kept := [one for one in heard if one.seq <= last_seq]:
             self._heard[room_id] = kept
 
-    def forget(self, room_id: str, no: int, bounds: tuple[int, int]) -> None:
+    def forget(self, room_id: str) -> None:
         """The texts of a room are removed, and what the guard knows of them."""
         self._of.pop(room_id, None)
-        self._db.run("DELETE FROM features WHERE key BETWEEN ? AND ?", bounds)
-        self._db.run("DELETE FROM memories WHERE room_no = ?", (no,))
+        self._heard.pop(room_id, None)
 
-    def write(self) -> None:
-        rows: list[Row] = []
+    def written(self) -> Written:
+        """What is to be kept; a snapshot takes the place of features when it is due."""
+        written = Written([], [])
         for room_id, heard in self._heard.items():
             no = self._nos[room_id]
             known = self._of.get(room_id)
             is_due = known is not None and known.seq - known.snapshot_seq >= SNAPSHOT_MESSAGES
-            if known is None or not is_due or not self._took_snapshot(no, known):
-                rows += [
-                    (key_of(no, one.seq), int(one.scored), one.features.to_json()) for one in heard
-                ]
-        insert(self._db, "features (key, scored, data)", rows)
+            if known is None or not is_due or not self._took_snapshot(no, known, written):
+                written.features.extend((no, one) for one in heard)
+        return written
 
     def remember(self) -> None:
         """Keep the memories for the next transaction; after COMMIT only."""
         for room_id, known in self._of.items():
             self._memories.put_back(room_id, known)
 
-    # ---- reading ----------------------------------------------------------------------------
-
     def _caught_up(
         self, no: int, stored: Room, contract: Contract, known: Remembered | None
     ) -> Remembered:
-        row = self._db.row("SELECT seq, data FROM memories WHERE room_no = ?", (no,))
-        snapshot_seq = 0 if row is None else int(row[0])
+        try:
+            kept = self._source.heard(no, known and known.seq, stored.last_seq)
+        except BaseException:
+            if known is not None:
+                self._memories.put_back(stored.id, known)
+            raise
         numbers = contract.guard.numbers
-        if known is None or known.seq < snapshot_seq:
+        if known is None or known.seq < kept.snapshot_seq:
             memory = Memory(numbers=numbers)
-            if row is not None:
-                kept = Memory.restore(json.loads(str(row[1])), numbers=numbers)
-                if kept is None:
+            if kept.snapshot is not None:
+                restored = Memory.restore(json.loads(kept.snapshot), numbers=numbers)
+                if restored is None:
                     return self._rebuilt(no, stored, contract)
-                memory = kept
-            known = Remembered(memory, snapshot_seq, snapshot_seq, stored.erasures)
-        known.snapshot_seq = snapshot_seq
-        rows = self._db.rows(
-            "SELECT key & 0xffffffff, sender, scored, sender_type, data"
-            " FROM features JOIN messages USING (key) WHERE key BETWEEN ? AND ? ORDER BY key",
-            (key_of(no, known.seq + 1), key_of(no, stored.last_seq)),
-        )
-        for seq, sender, scored, kind, data in rows:
+                memory = restored
+            known = Remembered(memory, kept.snapshot_seq, kept.snapshot_seq, stored.erasures)
+        known.snapshot_seq = kept.snapshot_seq
+        for seq, sender, scored, human, data in kept.rows:
             features = Features.from_json(data)
             if features is None:
                 return self._rebuilt(no, stored, contract)
-            known.hear(Heard(seq, sender, bool(scored), kind != "agent", features))
+            known.hear(Heard(seq, sender, scored, human, features))
         known.seq = stored.last_seq
         return known
 
@@ -118,8 +166,7 @@ class Hearing:
         known = Remembered(
             Memory(numbers=contract.guard.numbers), first - 1, -SNAPSHOT_MESSAGES, stored.erasures
         )
-        bounds = {"low": key_of(no, first), "high": key_of(no, stored.last_seq)}
-        for one in messages_where(self._db, stored.id, "key BETWEEN :low AND :high", bounds):
+        for one in self._source.messages(no, stored.id, first, stored.last_seq):
             if one.sender_type == "system" or one.content is None:
                 continue
             features = features_of(contract, one.content)
@@ -130,19 +177,14 @@ class Hearing:
         known.seq = stored.last_seq
         return known
 
-    def _took_snapshot(self, no: int, known: Remembered) -> bool:
+    @staticmethod
+    def _took_snapshot(no: int, known: Remembered, written: Written) -> bool:
         """The features up to here are in the snapshot, and are needed no more."""
         try:
             snapshot = to_json(known.memory.snapshot())
         except Exception:
             logger.exception("The guard's memory could not be written")
             return False
-        self._db.run(
-            "INSERT OR REPLACE INTO memories (room_no, seq, data) VALUES (?, ?, ?)",
-            (no, known.seq, snapshot),
-        )
-        self._db.run(
-            "DELETE FROM features WHERE key BETWEEN ? AND ?", (key_of(no, 0), key_of(no, known.seq))
-        )
+        written.snapshots.append((no, known.seq, snapshot))
         known.snapshot_seq = known.seq
         return True
