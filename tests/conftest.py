@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import postgres_databases
 import pytest
 
 COMMAND = (sys.executable, "-m", "room_mcp")
@@ -21,6 +22,17 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _databases_go() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction] -- pytest calls it
+    """What a test took from `postgres_databases` is gone after it."""
+    yield
+    postgres_databases.drop_databases()
+
+
+def pytest_unconfigure() -> None:
+    postgres_databases.end()
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from postgres_databases import new_database
+
 from room_mcp.store.interface import Store
 from room_mcp.store.memory import MemoryStore
 from room_mcp.store.memory.place import Place
@@ -56,6 +58,25 @@ class PollingSqlite(Sqlite):
     the tests of watching see to that."""
 
 
+class Postgres:
+    """One node on a database of its own; `address` is how other nodes and processes reach it."""
+
+    scan_limit = "room_mcp.store.postgres.queries.MAX_SCANNED"
+
+    def __init__(self, folder: Path) -> None:
+        self.address = new_database()
+
+    def store(self) -> Store:
+        return open_store(self.address)
+
+
+class SharedPostgres(Postgres):
+    """Two nodes on a database, in turn: what the one does, the other must know."""
+
+    def store(self) -> Store:
+        return cast(Store, InTurn(open_store(self.address), open_store(self.address)))
+
+
 class InTurn:
     """A `Store` that asks one store after the other. What is told in passing goes to the one that
     is asked next: only that one has to know it at once."""
@@ -82,16 +103,18 @@ class InTurn:
         return getattr(asked, name)
 
 
-Engine = Memory | Sqlite
+Engine = Memory | Sqlite | Postgres
 
-BY_NAME: dict[str, type[Memory] | type[Sqlite]] = {
+BY_NAME: dict[str, type[Memory] | type[Sqlite] | type[Postgres]] = {
     "memory": Memory,
     "sqlite": Sqlite,
     "sqlite-shared": SharedSqlite,
     "sqlite-polling": PollingSqlite,
+    "postgres": Postgres,
+    "postgres-shared": SharedPostgres,
 }
-ALL = ("memory", "sqlite", "sqlite-shared")
-ONE_PROCESS = ("memory", "sqlite")  # where calls of one caller keep their order
+ALL = ("memory", "sqlite", "sqlite-shared", "postgres", "postgres-shared")
+ONE_PROCESS = ("memory", "sqlite", "postgres")  # where calls of one caller keep their order
 WITH_PROCESSES = ("sqlite",)  # that several processes of this machine can open by an address
 
 

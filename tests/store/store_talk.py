@@ -15,6 +15,8 @@ NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 OWNER = Proof(trusted=True)
 BUDGET_OF_40 = contract_from({"terminal": [{"type": "decision"}], "budget": {"messages": 40}})
 
+WAKE_S = 10.0  # that no signal takes
+
 Decide = Callable[[Room, Past], Step]
 
 
@@ -90,3 +92,11 @@ async def all_entries(store: Store) -> list[Recorded]:
 async def contents(store: Store, room_id: str) -> list[Any]:
     page = await store.read(room_id, after=0, limit=500)
     return [message.content for message in page.messages]
+
+
+async def caught_up(store: Store, teller: Store) -> None:
+    """The store has heard of all that the other one did before: it wakes for none of it later."""
+    marker = await new_room(teller)
+    async with store.watch([marker]) as watch:
+        await teller.act(marker, says("here"))
+        assert await watch.wait(WAKE_S)

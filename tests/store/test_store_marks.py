@@ -7,7 +7,7 @@ from datetime import timedelta
 import anyio
 import pytest
 from engines import ALL, Engine
-from store_talk import NOON, joins, new_room, nothing, says
+from store_talk import NOON, caught_up, joins, new_room, nothing, says
 
 from room_mcp.store.interface import Reading, Store
 
@@ -117,6 +117,8 @@ async def test_marks_are_written_at_close(engine: Engine, store: Store):
 
 async def test_a_mark_wakes_nobody(store: Store, other: Store):
     room_id = await new_room(store, "one")
+    await caught_up(other, store)
+    await caught_up(store, other)
 
     async with store.watch([room_id]) as here, other.watch([room_id]) as there:
         store.mark_read(room_id, "ann", Reading(1, 1))

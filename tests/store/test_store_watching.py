@@ -7,14 +7,15 @@ import asyncio
 import anyio
 import pytest
 from engines import ALL, Engine, PollingSqlite
-from store_talk import a_room, closes, new_room, nothing, says
+from store_talk import a_room, caught_up, closes, new_room, nothing, says
 
 from room_mcp.store.interface import Store
 from room_mcp.store.sqlite import signals, wakeups
 from room_mcp.store.sqlite.signals import PollingSignal
 
 pytestmark = pytest.mark.anyio
-ENGINES = (*ALL, "sqlite-polling")
+# Not two nodes in turn: the one is told what the other did before, and may wake for it.
+ENGINES = (*(name for name in ALL if name != "postgres-shared"), "sqlite-polling")
 
 LONG_S = 5.0
 SHORT_S = 0.15  # longer than any signal takes, for what must not happen
@@ -102,6 +103,7 @@ async def test_an_act_of_ones_own_hides_no_act_of_another_store(store: Store, ot
 
 async def test_watchers_of_other_rooms_sleep_on(store: Store, other: Store):
     room_id, elsewhere = await new_room(store), await new_room(store)
+    await caught_up(other, store)
 
     async with other.watch([elsewhere]) as watch, other.watch([room_id]) as woken:
         await store.act(room_id, says("hello"))
@@ -142,6 +144,7 @@ async def test_the_directory_wakes_for_rooms_that_open_and_close(store: Store, o
 
 async def test_the_directory_sleeps_through_messages(store: Store, other: Store):
     room_id = await new_room(store)
+    await caught_up(other, store)
 
     async with other.watch([room_id]) as woken, other.watch(directory=True) as watch:
         await store.act(room_id, says("hello"))
@@ -201,6 +204,7 @@ async def test_watching_can_stop_and_begin_again(store: Store, other: Store):
     async with other.watch([room_id]):
         pass
     await store.act(room_id, says("unseen"))
+    await caught_up(other, store)
 
     async with other.watch([room_id]) as watch:
         assert not await watch.wait(SHORT_S)

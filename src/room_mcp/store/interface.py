@@ -18,6 +18,7 @@ from room_mcp.rooms import Message, Past, Refusal, Room, Step
 from .auditing import AuditStore, Entry
 from .callers import CallerStore
 from .limiting import LimitStore, Quota
+from .measuring import StoreMeasures
 
 MAX_PAGE_MESSAGES = 500
 MAX_PAGE_BYTES = 1024 * 1024
@@ -165,6 +166,11 @@ class Store(CallerStore, AuditStore, LimitStore, Protocol):
     @property
     def epoch(self) -> str:
         """Changes when the store was restored from an older copy."""
+        ...
+
+    @property
+    def measures(self) -> StoreMeasures:
+        """What this process counts of the store."""
         ...
 
     async def open(self) -> None:

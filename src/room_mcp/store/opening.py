@@ -12,10 +12,12 @@ from .interface import Store, StoreUnavailable
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+)://")  # two letters at least: C:// is a drive
 
 _IN_MEMORY = ("memory:", "memory://")
+_POSTGRES = ("postgres", "postgresql")
 
 
 def open_store(target: str | Path) -> Store:
-    """The store at a path or `sqlite:///path`; nothing is touched before its `open`.
+    """The store at a path, `sqlite:///path` or `postgresql://…`; nothing is touched before its
+    `open`.
 
     `memory:` is a new store in this process' memory, for trying things out: it is gone with the
     process, and nobody else can reach it.
@@ -34,14 +36,12 @@ def open_store(target: str | Path) -> Store:
     kind = scheme[1].lower()
     if kind == "sqlite":
         return _sqlite(_path_in(address))
-    if kind in ("postgres", "postgresql"):
-        raise StoreUnavailable(
-            "This version does not know PostgreSQL stores yet.",
-            advice="Name a file: a path, or sqlite:///path/to/rooms.db",
-        )
+    if kind in _POSTGRES:
+        return _postgres(address)
     raise StoreUnavailable(
         f"No store is known for addresses that begin with {kind}://.",
-        advice="Name a file: a path, or sqlite:///path/to/rooms.db",
+        advice="Name a file: a path, sqlite:///path/to/rooms.db, or a database: "
+        "postgresql://USER@HOST/DATABASE",
     )
 
 
@@ -73,6 +73,19 @@ def _path_in(address: str) -> Path:
             "The address names no file.", advice="Write sqlite:///path/to/rooms.db"
         )
     return Path(unquote(rest[1:]))
+
+
+def _postgres(address: str) -> Store:
+    try:
+        from .postgres import PostgresStore
+    except ModuleNotFoundError as error:
+        if error.name != "asyncpg":
+            raise
+        raise StoreUnavailable(
+            "A store in PostgreSQL needs asyncpg, which is not installed.",
+            advice="Install it: pip install 'room-mcp[postgres]'",
+        ) from None
+    return PostgresStore(address)
 
 
 def _sqlite(path: Path) -> Store:

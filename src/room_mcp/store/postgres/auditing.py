@@ -1,0 +1,78 @@
+"""The audit as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..auditing import FIRST_LINK, MAX_PAGE_ENTRIES, AuditPage, Entry, Recorded, keepable, link
+from ..codec import micros, moment
+from .database import Database
+from .rows import askable
+
+_COLUMNS = "at, act, outcome, room_id, name, key_id, subject, request, detail"
+
+_APPEND = f"""
+    INSERT INTO audit (no, link, {_COLUMNS})
+    SELECT * FROM unnest(
+        $1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[],
+        $8::text[], $9::text[], $10::text[], $11::text[])
+"""
+
+
+async def append(db: Database, entries: Sequence[Entry]) -> None:
+    """Write entries behind those that are there, inside a transaction, near its end: until it
+    is committed nobody else can do the same."""
+    if not entries:
+        return
+    last = await db.row("SELECT no, link FROM counters WHERE name = 'audit' FOR UPDATE")
+    assert last is not None
+    no, before = last
+    rows: list[tuple[object, ...]] = []
+    for entry in entries:
+        kept = keepable(entry)
+        no += 1
+        before = link(before, no, kept)
+        rows.append((no, before, *_values(kept)))
+    await db.run(_APPEND, *(list(column) for column in zip(*rows, strict=True)))
+    await db.run("UPDATE counters SET no = $1, link = $2 WHERE name = 'audit'", no, before)
+
+
+# The last number and link are read in the same statement, so that they fit to the entries.
+_PAGE = f"""
+    SELECT last.no AS last_no, last.link AS head, entry.* FROM counters AS last LEFT JOIN LATERAL (
+        SELECT no, (SELECT link FROM audit AS b WHERE b.no = a.no - 1), link, {_COLUMNS}
+        FROM audit AS a WHERE no > $1 {{of_room}} ORDER BY no LIMIT {{limit}}
+    ) AS entry ON true
+    WHERE last.name = 'audit' ORDER BY entry.no
+"""
+_PAGE_OF_ALL = _PAGE.format(of_room="", limit="$2")
+_PAGE_OF_ROOM = _PAGE.format(of_room="AND room_id = $2", limit="$3")
+
+
+async def page(db: Database, room_id: str | None, after: int, limit: int) -> AuditPage:
+    """As `AuditStore.audit` promises it."""
+    limit = max(1, min(limit, MAX_PAGE_ENTRIES))
+    if room_id is None:
+        rows = await db.rows(_PAGE_OF_ALL, after, limit + 1)
+    else:
+        rows = await db.rows(_PAGE_OF_ROOM, after, askable(room_id), limit + 1)
+    last_no, head, *first = rows[0]
+    found = tuple(
+        Recorded(no, Entry(moment(at), *fields), previous or FIRST_LINK, kept_link)
+        for _, _, no, previous, kept_link, at, *fields in (rows[:limit] if first[0] else ())
+    )
+    return AuditPage(found, len(rows) > limit, last_no, head or FIRST_LINK)
+
+
+def _values(entry: Entry) -> tuple[object, ...]:
+    return (
+        micros(entry.at),
+        entry.act,
+        entry.outcome,
+        entry.room_id,
+        entry.name,
+        entry.key_id,
+        entry.subject,
+        entry.request_id,
+        entry.detail,
+    )

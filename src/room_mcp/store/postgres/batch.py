@@ -1,0 +1,352 @@
+"""One write transaction: rooms are locked, acts decided in memory, and all rows written last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from room_mcp.rooms import Room, Step, skeleton
+from room_mcp.rooms.names import folded
+
+from ..cache import Kept, RoomCache
+from ..codec import micros, state_from
+from ..deciding import Decisions, is_listed_otherwise, key_row, member_changes
+from ..interface import MAX_AHEAD, Decide, IdempotencyKey
+from ..memories import Memories
+from . import auditing
+from .database import Database
+from .notices import CHANNEL, notice
+from .rest import Along, write_beside
+from .rows import MESSAGE_COLUMNS, Known, message_values, words_of
+from .source import PostgresSource, Wanted
+
+# A row that somebody else held comes as he left it; but only the row itself. What else belongs to
+# the room is asked for after this statement, which sees the moment when it began.
+_LOCK = """
+SELECT rooms.id AS room_id, rooms.no AS room_no, rooms.rev AS room_rev, rooms.archived_at,
+    CASE WHEN rooms.rev = known_rev AND epoch = $3 THEN NULL ELSE rooms.state END AS state,
+    epoch,
+    (SELECT coalesce(max(updated_at), 0) FROM rooms WHERE updated_at <= $4) AS newest
+FROM (SELECT (SELECT value FROM meta WHERE name = 'epoch') AS epoch) AS store,
+    unnest($1::text[], $2::bigint[]) AS wanted (wanted_id, known_rev)
+    JOIN rooms ON rooms.id = wanted_id AND rooms.lifecycle <> 'deleted'
+ORDER BY rooms.no
+FOR UPDATE OF rooms
+"""
+
+_CONTRACTS = "SELECT room_no, source FROM contracts WHERE room_no = ANY($1::bigint[])"
+
+_KEYS = """
+SELECT k.room_no, k.sender, k.key, k.fingerprint, k.seq
+FROM unnest($1::bigint[], $2::text[], $3::text[]) AS wanted (no, sender, key)
+    JOIN keys AS k ON k.room_no = no AND k.sender = wanted.sender AND k.key = wanted.key
+"""
+
+# Everything that a post writes, in one statement: each would be a way to the server and back. The
+# last digits of a time are those of a sequence, so that no two changes have the same: a page of
+# the directory can end between them.
+_WRITE = f"""
+WITH said AS (
+    INSERT INTO messages (room_no, {MESSAGE_COLUMNS}, words)
+    SELECT no, {MESSAGE_COLUMNS}, array_to_tsvector(string_to_array(words, ' '))
+    FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::text[], $6::text[],
+                $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[], $12::text[],
+                $13::text[], $14::text[]) AS new (no, {MESSAGE_COLUMNS}, words)
+), known AS (
+    INSERT INTO keys (room_no, sender, key, fingerprint, seq)
+    SELECT * FROM unnest($15::bigint[], $16::text[], $17::text[], $18::bytea[], $19::bigint[])
+), put AS (
+    UPDATE rooms SET rev = new.rev, last_seq = new.last_seq, state = new.state,
+        archived_at = new.archived_at, updated_at = $25 + nextval('changes') % 1000
+    FROM unnest($20::bigint[], $21::bigint[], $22::bigint[], $23::text[], $24::bigint[])
+        AS new (no, rev, last_seq, state, archived_at)
+    WHERE rooms.no = new.no
+)
+SELECT pg_notify('{CHANNEL}', $26)
+"""
+
+_MESSAGES, _KEY_ROWS, _ROOM_ROWS = 14, 5, 5  # columns of each in `_WRITE`
+
+
+class Changes(NamedTuple):
+    """What a commit changed, for those who wait for it."""
+
+    room_ids: tuple[str, ...] = ()
+    directory: bool = False
+
+
+class Batch(Decisions):
+    """The acts of one transaction on a connection.
+
+    Args:
+        now: What the node's clock says.
+    """
+
+    def __init__(self, db: Database, cache: RoomCache, memories: Memories, now: datetime) -> None:
+        super().__init__(PostgresSource(db), memories)
+        self.db = db
+        self._cache = cache
+        self._memories = memories
+        self._now = now
+        self._newest = 0  # when any room was changed last
+        self._directory = False
+        self._gone: list[str] = []
+
+    # ---- what is there --------------------------------------------------------------------------
+
+    async def load(self, room_ids: Iterable[str]) -> None:
+        """Bring in rooms, and hold them until the transaction ends; ids without a room are passed
+        over."""
+        known = Known.of(self._cache, {id for id in room_ids if id not in self.loaded})
+        rows = await self.db.rows(_LOCK, *known.values, micros(self._now + MAX_AHEAD))
+        if not rows:
+            return
+        self._memories.belong_to(rows[0]["epoch"])
+        self._newest = rows[0]["newest"]
+        unknown = [row["room_no"] for row in rows if row["state"] is not None]
+        sources = dict(map(tuple, await self.db.rows(_CONTRACTS, unknown))) if unknown else {}
+        for row in rows:
+            kept = known.kept(row, sources.get(row["room_no"]))
+            self.loaded[kept.room.id] = kept
+
+    async def load_keys(self, keys: Iterable[tuple[str, IdempotencyKey]]) -> None:
+        """Look up idempotency keys by room id; after `load`, which waits for who has them."""
+        wanted = [
+            key_row(self.loaded[room_id].no, key) for room_id, key in keys if room_id in self.loaded
+        ]
+        if wanted:
+            for no, sender, key, fingerprint, seq in await self.db.rows(
+                _KEYS, *_columns(wanted, 3)
+            ):
+                self.earlier[no, sender, key] = (fingerprint, seq)
+
+    async def decided(self, room_id: str, decide: Decide) -> Step:
+        """One decision about a room that is brought in for it."""
+        await self.load([room_id])
+        while True:
+            try:
+                return decide(self.room(room_id), self.past(room_id))
+            except Wanted as wanted:
+                await wanted.fetch()
+
+    # ---- creating and removing; each alone in its transaction -----------------------------------
+
+    async def create(self, room: Room, *, creator: str) -> None:
+        """Keep a new room, which counts for its creator.
+
+        Raises:
+            ValueError: The id was given before.
+        """
+        row = await self.db.row(
+            "INSERT INTO rooms (id, rev, lifecycle, listed, last_seq, updated_at, name_key,"
+            " searchable, creator) VALUES ($1, 0, 'open', false, 0, 0, '', '', $2)"
+            " ON CONFLICT (id) DO NOTHING RETURNING no,"
+            " (SELECT coalesce(max(updated_at), 0) FROM rooms WHERE updated_at <= $3)",
+            *(room.id, creator, micros(self._now + MAX_AHEAD)),
+        )
+        if row is None:
+            raise ValueError("A room of this id exists already.")
+        no, self._newest = row
+        empty = Room(id=room.id, name="", created_at=room.created_at, lifecycle="closed")
+        self.loaded[room.id] = Kept(no, 0, empty)
+        self.rooms[room.id] = room
+
+    async def open_room_named(self, like: Room) -> Room | None:
+        """The room of the same name that has not ended, and is listed or of the same owner; of
+        several the last changed. Nobody else opens one of that name meanwhile."""
+        name = skeleton(like.name)
+        await self.db.run("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"name:{name}")
+        id = await self.db.value(
+            "SELECT id FROM rooms WHERE name_key = $1 AND lifecycle IN ('open', 'paused')"
+            " AND (listed OR (owner = $2 AND owner <> '')) ORDER BY updated_at DESC LIMIT 1",
+            *(name, like.admission.owner),
+        )
+        if id is None:
+            return None
+        await self.load([id])
+        return self.room(id)
+
+    async def erase_texts(self, room_id: str) -> None:
+        """Remove the contents of all messages and the words they are found by; after `put`."""
+        no = self.no(room_id)
+        await self.db.run(
+            "UPDATE messages SET content = NULL, words = NULL, chain = NULL WHERE room_no = $1", no
+        )
+        # Whoever has the hash of a short text can guess the text.
+        await self.db.run("UPDATE keys SET fingerprint = '' WHERE room_no = $1", no)
+        await self._forget_hearing(room_id, no)
+
+    async def delete(self, room_id: str) -> None:
+        """Remove everything but a tombstone: its id is never given again."""
+        no = self.no(room_id)
+        for table in ("messages", "keys", "members", "readings", "contracts"):
+            await self.db.run(f"DELETE FROM {table} WHERE room_no = $1", no)
+        await self._forget_hearing(room_id, no)
+        await self.db.run(
+            "UPDATE rooms SET rev = rev + 1, lifecycle = 'deleted', listed = false, last_seq = 0,"
+            " updated_at = $2 + nextval('changes') % 1000, name_key = '', searchable = '',"
+            " state = NULL WHERE no = $1",
+            *(no, self._change_at()),
+        )
+        self._gone.append(room_id)
+        self._directory = True
+
+    async def _forget_hearing(self, room_id: str, no: int) -> None:
+        self.hearing.forget(room_id)
+        await self.db.run("DELETE FROM features WHERE room_no = $1", no)
+        await self.db.run("DELETE FROM memories WHERE room_no = $1", no)
+
+    # ---- writing --------------------------------------------------------------------------------
+
+    async def write(self, node: str, rest: Along) -> Changes:
+        """Write what was decided, and tell the other nodes; then comes COMMIT.
+
+        Args:
+            node: The one that writes, so that it needs not listen to itself.
+            rest: What goes along.
+        """
+        changed = self.changed()
+        for room in changed:
+            await self._write_beside(self.loaded[room.id], room)
+        await self._write_hearing()
+        changes = Changes((*(room.id for room in changed), *self._gone), self._directory)
+        if changes.room_ids:
+            told = notice(node, changes.room_ids, directory=changes.directory)
+            await self.db.row(_WRITE, *self._said(), *self._known(), *self._put(changed), told)
+        await write_beside(self.db, rest)
+        # Last, for every node waits for these rows.
+        if entries := [*self.entries, *rest.refusals]:
+            await auditing.append(self.db, entries)
+        if self._directory:
+            await self.db.run("UPDATE counters SET no = no + 1 WHERE name = 'directory'")
+        return changes
+
+    def remember(self) -> None:
+        """Let the process know the new state; after COMMIT only."""
+        for id, kept in self.loaded.items():
+            room = self.rooms.get(id, kept.room)
+            self._cache.put(kept if room is kept.room else self._kept_now(kept, room))
+        self.hearing.remember()
+        for id in self._gone:
+            self._cache.drop(id)
+
+    @staticmethod
+    def _kept_now(before: Kept, room: Room) -> Kept:
+        return before._replace(rev=before.rev + 1, room=room)
+
+    def _change_at(self) -> int:
+        """Now, in microseconds with three zeros; never back, but for what a clock far ahead has
+        left behind."""
+        now_ms = micros(self._now) // 1_000
+        return max(now_ms, self._newest // 1_000 + 1) * 1_000
+
+    def _said(self) -> Sequence[Sequence[Any]]:
+        rows = [
+            (
+                no,
+                *message_values(message),
+                " ".join(words) if (words := words_of(message)) else None,
+            )
+            for (no, _), message in self.messages.items()
+        ]
+        return _columns(rows, _MESSAGES)
+
+    def _known(self) -> Sequence[Sequence[Any]]:
+        return _columns([(*key, *value) for key, value in self.keys.items()], _KEY_ROWS)
+
+    def _put(self, changed: Sequence[Room]) -> Sequence[Any]:
+        rows = [
+            (
+                before.no,
+                before.rev + 1,
+                room.last_seq,
+                state_from(room, before.unknown),
+                micros(room.archived_at) if room.archived_at and room.is_archived else None,
+            )
+            for room in changed
+            for before in (self.loaded[room.id],)
+        ]
+        return (*_columns(rows, _ROOM_ROWS), self._change_at())
+
+    async def _write_beside(self, before: Kept, room: Room) -> None:
+        """What of a room changes less often than with each message."""
+        if is_listed_otherwise(before.room, room):
+            self._directory = True
+            await self.db.run(
+                "UPDATE rooms SET lifecycle = $2, listed = $3, owner = $4, name_key = $5,"
+                " searchable = $6 WHERE no = $1",
+                before.no,
+                room.lifecycle,
+                room.listed,
+                room.admission.owner,
+                skeleton(room.name),
+                folded(f"{room.name}\n{room.purpose}"),
+            )
+        if room.members is not before.room.members:
+            await self._write_members(before, room)
+        if before.rev == 0 or room.contract != before.room.contract:
+            await self.db.run(
+                "INSERT INTO contracts (room_no, source) VALUES ($1, $2)"
+                " ON CONFLICT (room_no) DO UPDATE SET source = excluded.source",
+                *(before.no, room.contract.source),
+            )
+
+    async def _write_members(self, before: Kept, room: Room) -> None:
+        there, gone = member_changes(before.room, room)
+        if there:
+            rows = [(key, one.name, one.active, one.principal) for key, one in there.items()]
+            await self.db.run(
+                "INSERT INTO members (room_no, skeleton, name, active, principal)"
+                " SELECT $1, * FROM unnest($2::text[], $3::text[], $4::boolean[], $5::text[])"
+                " ON CONFLICT (room_no, skeleton) DO UPDATE SET name = excluded.name,"
+                " active = excluded.active, principal = excluded.principal",
+                *(before.no, *_columns(rows, len(rows[0]))),
+            )
+        for table in ("members", "readings") if gone else ():
+            await self.db.run(
+                f"DELETE FROM {table} WHERE room_no = $1 AND skeleton = ANY($2::text[])",
+                *(before.no, list(gone)),
+            )
+
+    async def _write_hearing(self) -> None:
+        features, snapshots = self.hearing.written()
+        if features:
+            rows = [(no, one.seq, one.scored, one.features.to_json()) for no, one in features]
+            await self.db.run(
+                "INSERT INTO features (room_no, seq, scored, data) SELECT *"
+                " FROM unnest($1::bigint[], $2::bigint[], $3::boolean[], $4::text[])",
+                *_columns(rows, len(rows[0])),
+            )
+        for no, seq, data in snapshots:
+            await self.db.run(
+                "INSERT INTO memories (room_no, seq, data) VALUES ($1, $2, $3)"
+                " ON CONFLICT (room_no) DO UPDATE SET seq = excluded.seq, data = excluded.data",
+                *(no, seq, data),
+            )
+            await self.db.run("DELETE FROM features WHERE room_no = $1 AND seq <= $2", no, seq)
+
+    # ---- after a commit that was not answered ---------------------------------------------------
+
+    async def is_stored(self, db: Database) -> bool | None:
+        """Whether an earlier try to commit this has succeeded; None: nobody can tell.
+
+        Asked by a transaction that holds the same rooms: whoever has sent that COMMIT has ended.
+        """
+        if self.messages:
+            (no, seq), message = next(iter(self.messages.items()))
+            id = await db.value(
+                "SELECT id FROM messages WHERE room_no = $1 AND seq = $2", *(no, seq)
+            )
+            return id == message.id
+        for room in self.changed():
+            before = self.loaded[room.id]
+            row = await db.row("SELECT rev, state FROM rooms WHERE no = $1", before.no)
+            if row is not None and row[0] == before.rev + 1:
+                return row[1] == state_from(room, before.unknown)
+            return False if row is not None and row[0] == before.rev else None
+        return False  # nothing was to be stored
+
+
+def _columns(rows: Sequence[Sequence[Any]], width: int) -> Sequence[Sequence[Any]]:
+    return [*zip(*rows, strict=True)] if rows else [()] * width

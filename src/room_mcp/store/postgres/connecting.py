@@ -1,0 +1,289 @@
+"""Connections to the database, and what its errors mean to a person."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, NamedTuple, cast
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+
+import asyncpg
+
+from ..interface import OutcomeUnknown, StoreBusy, StoreError, StoreUnavailable
+from .database import CommitFailed, Database, Session
+
+CONNECT_S = 5
+COMMAND_S = 20.0  # for one statement; then its connection is given up
+BORROW_S = 5.0  # that a call waits for a connection of the pool
+LENT = 10  # connections of the pool, unless the address says otherwise
+MAX_LENT = 1_000
+LIMIT_OF_LENT = "connection_limit"  # in the address, as other tools call it
+
+# Who holds a row longer than this while the others wait has died in the middle: a transaction
+# here never waits for anything but the database.
+IDLE_IN_TRANSACTION_MS = 5_000
+LOCK_WAIT_MS = 8_000  # longer than that, so that waiting behind a dead node ends well
+
+_SESSION = {
+    "application_name": "room-mcp",
+    "jit": "off",  # statements here are short; to compile one takes longer than to run it
+    "lock_timeout": str(LOCK_WAIT_MS),
+    "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_MS),
+    # Before a commit, time-outs come from this side, by giving up the connection: cancelled by
+    # the server, a commit that waits for a standby would be told as done.
+    "statement_timeout": "0",
+    "timezone": "UTC",
+}
+
+LOST = (
+    *(OSError, EOFError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError),
+    *(asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError),
+)
+"""The connection is gone, or no use any more; also while the server starts or ends."""
+
+PASSES = (
+    *(*LOST, asyncpg.TransactionRollbackError, asyncpg.LockNotAvailableError),
+    *(asyncpg.InsufficientResourcesError, asyncpg.QueryCanceledError),
+    # A pooled connection to a primary that is a standby now.
+    asyncpg.ReadOnlySQLTransactionError,
+)
+"""What may be otherwise a moment later; all but disks that are full."""
+
+
+# Its types are partly unknown; `Session` names what is used.
+_asyncpg: Any = asyncpg
+
+
+class Address(NamedTuple):
+    """Where the database is: `url` for asyncpg, `shown` without what is secret."""
+
+    url: str
+    shown: str
+    lent: int
+
+
+def address_in(url: str) -> Address:
+    """The parts of `postgresql://…`.
+
+    Raises:
+        StoreUnavailable: It is none.
+    """
+    try:
+        parts = urlsplit(url)
+        query = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=False))
+        lent = int(query.pop(LIMIT_OF_LENT, LENT))
+    except ValueError as error:
+        raise _no_address(str(error)) from None
+    if not 2 <= lent <= MAX_LENT:
+        raise _no_address(f"{LIMIT_OF_LENT} is 2 to {MAX_LENT:,}")
+    hosts = parts.netloc.rpartition("@")[2]
+    name = unquote(parts.path.lstrip("/"))
+    kept = urlunsplit(parts._replace(query=urlencode(query)))
+    return Address(kept, f"postgresql://{hosts}/{name}", lent)
+
+
+def _no_address(why: str) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"The address of the database cannot be read: {why}.",
+        advice="Write postgresql://USER:PASSWORD@HOST:5432/DATABASE",
+    )
+
+
+class Connections:
+    """The connections of one node: a pool for short reads and writes, and some of their own."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self._pool: Any = None
+
+    async def open(self) -> None:
+        """Raises StoreError when the database cannot be reached, or must not be used."""
+        with self.errors():
+            self._pool = await _asyncpg.create_pool(
+                self.address.url,
+                min_size=1,
+                max_size=self.address.lent,
+                reset=_leave_as_it_is,
+                max_inactive_connection_lifetime=60,
+                timeout=CONNECT_S,
+                command_timeout=COMMAND_S,
+                server_settings=_SESSION,
+            )
+
+    async def aclose(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            try:
+                await asyncio.wait_for(pool.close(), CONNECT_S)
+            except (TimeoutError, *LOST):
+                pool.terminate()
+
+    @asynccontextmanager
+    async def borrowed(self) -> AsyncGenerator[Database]:
+        """A connection of the pool. Raises StoreBusy when none is free for too long."""
+        if self._pool is None:
+            raise StoreUnavailable("The store is not open.")
+        try:
+            session = await self._pool.acquire(timeout=BORROW_S)
+        except TimeoutError:
+            raise StoreBusy(
+                f"All {self.address.lent} connections to {self.address.shown} are in use.",
+                advice=f"Try again; if it lasts, raise {LIMIT_OF_LENT} in the store's address.",
+            ) from None
+        try:
+            yield Database(cast(Session, session))
+        finally:
+            await asyncio.shield(self._pool.release(session))
+
+    async def own(self, **settings: str) -> Session:
+        """A connection beside the pool, with more settings for its session."""
+        session: Session = await _asyncpg.connect(
+            self.address.url,
+            timeout=CONNECT_S,
+            command_timeout=COMMAND_S,
+            server_settings={**_SESSION, **settings},
+        )
+        return session
+
+    def errors(self) -> _Errors:
+        """Lets errors of the database rise as those of a store."""
+        return _Errors(self.address)
+
+
+async def _leave_as_it_is(_: object) -> None:
+    """No statement of ours leaves anything behind in a session, so nothing is to be reset."""
+
+
+class _Errors:
+    def __init__(self, address: Address) -> None:
+        self._address = address
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, (asyncpg.PostgresError, asyncpg.InterfaceError, CommitFailed, *LOST)):
+            raise trouble(error, self._address) from error
+
+
+def trouble(error: Exception, address: Address) -> StoreError:
+    """What an error of the database means, and what to do about it."""
+    shown = address.shown
+    if isinstance(error, StoreError):
+        return error
+    if isinstance(error, CommitFailed):
+        return OutcomeUnknown(
+            f"The connection to {shown} was lost while committing.",
+            advice="Retry with the same idempotency key.",
+        )
+    for kinds, told in _TROUBLES:
+        if isinstance(error, kinds):
+            return told(shown, error)
+    if isinstance(error, PASSES):
+        return StoreBusy(
+            f"The database {shown} cannot be reached or is busy ({_reason(error)}); nothing was "
+            "stored.",
+            advice="Try again.",
+        )
+    return StoreUnavailable(
+        f"The database {shown} failed ({_reason(error)}); nothing was stored.",
+        advice="Look into the log of the database server.",
+    )
+
+
+def misfit(error: Exception) -> Exception:
+    """Why a value cannot be sent, where that is what an error is about; else the error."""
+    is_about_value = isinstance(error, asyncpg.DataError) and error.__cause__ is not None
+    return error.__cause__ if is_about_value and isinstance(error.__cause__, Exception) else error
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _unavailable(detail: str, advice: str) -> Callable[[str, Exception], StoreError]:
+    def told(shown: str, error: Exception) -> StoreError:
+        return StoreUnavailable(
+            detail.format(shown=shown, reason=_reason(error)), advice=advice.format(shown=shown)
+        )
+
+    return told
+
+
+_TROUBLES: tuple[
+    tuple[tuple[type[Exception], ...], Callable[[str, Exception], StoreError]], ...
+] = (
+    (
+        (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError),
+        _unavailable(
+            "The database {shown} does not let this user in ({reason}).",
+            "Check user and password in the store's address (or PGPASSWORD, ~/.pgpass), and "
+            "pg_hba.conf of the server.",
+        ),
+    ),
+    (
+        (asyncpg.InvalidCatalogNameError,),
+        _unavailable(
+            "There is no such database: {shown}.",
+            "Make it: CREATE DATABASE name OWNER user ENCODING 'UTF8' TEMPLATE template0;",
+        ),
+    ),
+    (
+        (asyncpg.InsufficientPrivilegeError,),
+        _unavailable(
+            "The user may not do what a store needs in {shown} ({reason}).",
+            "Let the user own the database: ALTER DATABASE name OWNER TO user;",
+        ),
+    ),
+    (
+        (asyncpg.ReadOnlySQLTransactionError,),
+        _unavailable(
+            "{shown} can only be read: it is a standby, or set to read only.",
+            "Name the primary. Of several hosts it is found by itself: "
+            "postgresql://HOST1,HOST2/DATABASE?target_session_attrs=primary",
+        ),
+    ),
+    (
+        (asyncpg.DiskFullError,),
+        _unavailable("The disk of {shown} is full; nothing was stored.", "Make room on it."),
+    ),
+    (
+        (asyncpg.TooManyConnectionsError,),
+        _unavailable(
+            "{shown} takes no more connections; nothing was stored.",
+            f"Raise max_connections of the server, or lower {LIMIT_OF_LENT} in the store's "
+            "address: each node takes so many, and two.",
+        ),
+    ),
+    (
+        (socket.gaierror,),
+        _unavailable("The host of {shown} is not known ({reason}).", "Check the store's address."),
+    ),
+    (
+        (ssl.SSLError,),
+        _unavailable(
+            "{shown} and this node do not agree on TLS ({reason}).",
+            "Check sslmode and sslrootcert in the store's address.",
+        ),
+    ),
+    (
+        (asyncpg.ClientConfigurationError,),
+        _unavailable(
+            "The address of the database cannot be read: {reason}.",
+            "Write postgresql://USER:PASSWORD@HOST:5432/DATABASE",
+        ),
+    ),
+)
+
+
+async def closed(session: Session | None) -> None:
+    """Close a connection, however it is."""
+    if session is None or session.is_closed():
+        return
+    with suppress(Exception):
+        await session.close(timeout=1)
+        return
+    session.terminate()
