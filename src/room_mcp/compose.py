@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import anyio
 import httpx2
 
+from room_mcp import tracing
 from room_mcp.client import RoomsClient
 from room_mcp.serving import Listening, Served, forget
 from room_mcp.settings import Settings
@@ -134,6 +135,7 @@ async def serve(settings: Settings, listening: Listening, door: Door) -> None:
     from room_mcp.store.opening import open_store
 
     log_to_stderr(settings)
+    end_traces = tracing.export()
     store = open_store(settings.store)
     await store.open()
     resource_url = (listening.public_url or listening.url(listening.port)) + MCP_PATH
@@ -144,7 +146,7 @@ async def serve(settings: Settings, listening: Listening, door: Door) -> None:
         # Past the guard: what this call is made for has come through it.
         scope["app"] = app
         _for_whom_it_is_made(scope)
-        await app.router(scope, receive, send)
+        await app.state.past_guard(scope, receive, send)
 
     client = RoomsClient(SAME_PROCESS_URL, transport=_in_process(backend))
     verifier = _Verifier(store, resource_url)
@@ -178,13 +180,14 @@ async def serve(settings: Settings, listening: Listening, door: Door) -> None:
         await _listen(app, settings, listening, "", stop, note)
     finally:
         forget(settings.home)
+        end_traces()
 
 
 def _for_whom_it_is_made(scope: Scope) -> None:
     """Give a call of the bridge the rights of whoever asked the bridge, and no more."""
     from starlette.requests import HTTPConnection
 
-    from room_mcp.backend.callers import KEY_ID, trust
+    from room_mcp.backend.callers import KEY_ID, REQUEST_ID, VIA, trust
     from room_mcp.bridge import agents
 
     asked_by = agents.asked_by.get()
@@ -192,6 +195,7 @@ def _for_whom_it_is_made(scope: Scope) -> None:
         trust(scope)
     elif isinstance(asked_by, HTTPConnection):
         scope["client"] = asked_by.scope.get("client")
+        scope[VIA] = asked_by.scope.get(REQUEST_ID)
         if (key_id := asked_by.scope.get(agents.KEY_ID)) is not None:
             scope[KEY_ID] = key_id
 
@@ -201,8 +205,9 @@ async def _admitted_to_mcp(scope: Scope, has_wrong_key: bool) -> ASGIApp | None:
     answer once there are too many; None lets the request in."""
     from starlette.requests import HTTPConnection
 
+    from room_mcp.backend import observing
     from room_mcp.backend.auditing import note_at_door
-    from room_mcp.backend.callers import CALLER, Caller
+    from room_mcp.backend.callers import CALLER, REQUEST_ID, Caller
     from room_mcp.backend.errors import HttpProblem, problem
 
     services = scope["app"].state.services
@@ -211,10 +216,13 @@ async def _admitted_to_mcp(scope: Scope, has_wrong_key: bool) -> ASGIApp | None:
         if has_wrong_key:
             note_at_door(scope, HttpProblem("key_invalid", "The key lets nobody in."))
             await services.gate.knock(request)
-        scope[CALLER] = Caller() if has_wrong_key else await services.gate.caller(request)
+        scope[CALLER] = caller = Caller() if has_wrong_key else await services.gate.caller(request)
+        if caller.key is not None:
+            observing.note(key_id=caller.key.id)
         await services.limiter.connected(request)
     except HttpProblem as refusal:
-        return problem(refusal)
+        observing.note_refusal(refusal)
+        return problem(refusal, scope.get(REQUEST_ID, ""))
     return None
 
 
@@ -360,6 +368,7 @@ async def _listen(
         forwarded_allow_ips=list(listening.proxy_ips),
         http=BoundedProtocol,
         ws="none",
+        log_config=None,  # its records go the way of all others
         log_level=settings.log_level.lower(),
         access_log=False,  # paths hold room ids, and an id is what lets one in
         timeout_graceful_shutdown=2,

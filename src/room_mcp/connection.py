@@ -17,7 +17,7 @@ import anyio
 import httpx2
 from pydantic import BaseModel, ValidationError
 
-from room_mcp import certificates, wire
+from room_mcp import certificates, tracing, wire
 from room_mcp.failures import (
     BackendError,
     BackendRefused,
@@ -150,6 +150,7 @@ class Connection:
         content: str | None,
         wait_s: float,
     ) -> httpx2.Request:
+        headers = tracing.continuing(headers)
         if self._transport is not None:
             return httpx2.Request(
                 method, url, headers={**self._headers, **headers}, content=content
@@ -290,7 +291,7 @@ class Connection:
         """A GET whose answer is read piece by piece; it is not tried again."""
         self._must_be_usable()
         try:
-            headers = {"Room-Key": key} if key else {}
+            headers = tracing.continuing({"Room-Key": key} if key else {})
             async with self._http.stream(
                 "GET", self._url(path), params=params, headers=headers
             ) as answer:

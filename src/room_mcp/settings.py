@@ -115,8 +115,20 @@ RETENTION_OF = Setting(
     "",
     "Which rooms these two count and remove: closed means those that have ended, all means all.",
 )
+METRICS = Setting(
+    "ROOM_MCP_METRICS",
+    "admins",
+    "",
+    "Who may read GET /metrics where keys are needed: admins, keys (whoever has one), or all.",
+)
 LOG_LEVEL = Setting(
-    "ROOM_MCP_LOG_LEVEL", "WARNING", "level", "What is logged to stderr: DEBUG … CRITICAL."
+    "ROOM_MCP_LOG_LEVEL",
+    "WARNING",
+    "level",
+    "What is logged to stderr: DEBUG … CRITICAL. At INFO each request leaves a line.",
+)
+LOG_FORMAT = Setting(
+    "ROOM_MCP_LOG_FORMAT", "text", "", "How it is logged: text, or json, one object a line."
 )
 
 SETTINGS = (
@@ -139,7 +151,9 @@ SETTINGS = (
     RETENTION_DAYS,
     RETENTION_ROOMS,
     RETENTION_OF,
+    METRICS,
     LOG_LEVEL,
+    LOG_FORMAT,
 )
 
 
@@ -172,7 +186,9 @@ class Settings:
     retention_days: int = 0
     retention_rooms: int = 0
     retention_of: str = "closed"
+    metrics: str = "admins"
     log_level: str = "WARNING"
+    log_format: str = "text"
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
@@ -206,6 +222,12 @@ class Settings:
             raise SettingsError(
                 f"{LOG_LEVEL.name} is {level!r}; use DEBUG, INFO, WARNING or ERROR."
             )
+        log_format = (text(LOG_FORMAT) or LOG_FORMAT.default).lower()
+        if log_format not in ("text", "json"):
+            raise SettingsError(f"{LOG_FORMAT.name} is {log_format!r}; use text or json.")
+        metrics = (text(METRICS) or METRICS.default).lower()
+        if metrics not in ("admins", "keys", "all"):
+            raise SettingsError(f"{METRICS.name} is {metrics!r}; use admins, keys or all.")
         secrets = (text(SECRETS) or SECRETS.default).lower()
         if secrets not in ("off", "warn", "refuse"):
             raise SettingsError(f"{SECRETS.name} is {secrets!r}; use off, warn or refuse.")
@@ -238,7 +260,9 @@ class Settings:
             retention_days=up_to(MAX_RETENTION_DAYS, RETENTION_DAYS),
             retention_rooms=up_to(MAX_RETENTION_ROOMS, RETENTION_ROOMS),
             retention_of=retention_of,
+            metrics=metrics,
             log_level=level,
+            log_format=log_format,
         )
 
 

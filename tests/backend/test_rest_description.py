@@ -239,7 +239,7 @@ def test_every_code_in_the_code_is_a_kind_and_every_kind_is_used():
     source = Path(room_mcp.__file__).parent
     backend = "".join(path.read_text() for path in source.glob("backend/*.py"))
     raised = set(re.findall(r'HttpProblem\(\s*"(\w+)"', backend))
-    of_errors = set(re.findall(r'return "(\w+)", error', backend)) | {"internal"}
+    of_errors = set(re.findall(r'return "(\w+)"', inspect.getsource(errors.code_of)))
     of_rules = {one.code for one in all_refusals()}
 
     assert raised <= errors.KINDS.keys()

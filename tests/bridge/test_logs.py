@@ -11,7 +11,8 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import ClientDisconnect
 
-from room_mcp.bridge.logs import HarmlessLines, log_to_stderr
+from room_mcp.bridge.logs import log_to_stderr
+from room_mcp.logs import HarmlessLines
 from room_mcp.settings import Settings
 
 GONE = [anyio.BrokenResourceError(), anyio.ClosedResourceError(), ClientDisconnect()]

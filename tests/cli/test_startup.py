@@ -43,7 +43,10 @@ OPTIONS = {
     "report": ["FILE", "--store"],
     "version": [],
 }
-HEAVY = ["mcp", "pydantic", "httpx2", "apsw", "starlette", "uvicorn", "asyncio", "anyio", "jinja2"]
+HEAVY = [
+    *("mcp", "pydantic", "httpx2", "apsw", "starlette", "uvicorn", "asyncio", "anyio", "jinja2"),
+    *("prometheus_client", "opentelemetry"),
+]
 
 LOADED = """
 import sys

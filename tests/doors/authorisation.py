@@ -156,6 +156,7 @@ class Row:
 
     `changes`: it has to be made in a room of its own where it is allowed. `when_closed`: it is
     made about a room that has ended. `shows_plate`: whoever has the id sees the room's name.
+    `unlocked`: what everybody gets where no key is needed, if not what a stranger gets elsewhere.
     """
 
     law: Law
@@ -166,6 +167,7 @@ class Row:
     changes: bool = False
     when_closed: bool = False
     shows_plate: bool = False
+    unlocked: str = ""
 
     def expected(self, kind: str, caller: str) -> str:
         outcome = self.law[kind][caller]
@@ -329,6 +331,7 @@ REST: Mapping[Call, Row] = {
     # ---- the server itself ----
     ("GET", "/healthz", ""): Row(ANYBODY),
     ("GET", "/readyz", ""): Row(ANYBODY),
+    ("GET", "/metrics", ""): Row(ADMIN, unlocked="200"),
     ("GET", "/openapi.json", ""): Row(ANYBODY),
     ("GET", "/docs", ""): Row(_page(ANYBODY)),
     ("GET", "/llms.txt", ""): Row(ANYBODY),

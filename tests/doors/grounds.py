@@ -296,7 +296,7 @@ async def a_server(
     async def backend(scope: Scope, receive: Receive, send: Send) -> None:
         scope["app"] = app
         _for_whom_it_is_made(scope)
-        await app.router(scope, receive, send)
+        await app.state.past_guard(scope, receive, send)
 
     inside = httpx2.ASGITransport(backend, raise_app_exceptions=False)
     client = RoomsClient(SAME_PROCESS_URL, transport=inside)

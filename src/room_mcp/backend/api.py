@@ -12,7 +12,6 @@ from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-import room_mcp
 from room_mcp import wire
 from room_mcp.rooms import Proof, Room
 
@@ -364,15 +363,3 @@ async def search(request: Request) -> Response:
         limit=query.limit(20, most=100),
     )
     return answered(hits)
-
-
-# ---- the server itself ------------------------------------------------------------------------
-
-
-async def healthz(request: Request) -> Response:
-    return answered(wire.Health(version=room_mcp.__version__))
-
-
-async def readyz(request: Request) -> Response:
-    await services(request).rooms.store.directory_version()
-    return answered(wire.Health(version=room_mcp.__version__))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import datetime
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -13,19 +14,21 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 
+from room_mcp import wire
 from room_mcp.settings import Settings
 from room_mcp.store.interface import Store
 
-from . import auditing
+from . import auditing, observing
 from .api import ClientGone, Handler, Services, services
 from .callers import REQUEST_ID
-from .errors import HttpProblem, new_request_id, problem
+from .errors import KINDS, HttpProblem, code_of, problem
 from .finding import Finder
 from .following import Follower
 from .gate import OPEN_DOOR, Door, Gate
 from .guard import THIS_MACHINE, Guard, Hosts
 from .keeping import Keeper
 from .limiting import NO_LIMITS, Limiter, Limits
+from .observing import Observing
 from .operations import OPERATIONS, Operation
 from .pages import PAGES
 from .retention import Retention
@@ -70,15 +73,18 @@ def create_app(
             await limiter.aclose()
             await store.aclose()
 
+    # First: a tool call comes by one of them, and would else be held against fifty others.
+    all_routes = [*routes, *(_route(one) for one in (*OPERATIONS, *PAGES))]
+    observed = partial(Observing, measures=rooms.measures, routes=all_routes)
     app = Starlette(
-        # First: a tool call comes by one of them, and would else be held against fifty others.
-        routes=[*routes, *(_route(one) for one in (*OPERATIONS, *PAGES))],
-        middleware=[Middleware(Guard, hosts=hosts)],
+        routes=all_routes,
+        middleware=[Middleware(observed), Middleware(Guard, hosts=hosts)],
         exception_handlers={HTTPException: _http_exception},
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
     app.state.hosts = hosts
+    app.state.past_guard = observed(app.router)
     app.state.services = Services(
         rooms=rooms,
         keeper=Keeper(rooms),
@@ -116,7 +122,6 @@ def _answering(operation: Operation) -> Handler:
     cost = operation.charged_as
 
     async def answer(request: Request) -> Response:
-        request.scope[REQUEST_ID] = request_id = new_request_id()
         gate, limiter = services(request).gate, services(request).limiter
         try:
             await gate.admit(request, public=operation.public, demo=operation.is_of_demos)
@@ -130,11 +135,16 @@ def _answering(operation: Operation) -> Handler:
             return Response(status_code=CLIENT_GONE)
         except Exception as error:
             auditing.note_refusal(error, gate.store, gate.clock())
+            if operation.answer is wire.Posted:
+                code = code_of(error)
+                services(request).rooms.measures.not_stored(code, KINDS[code].status)
+            request_id = request.scope[REQUEST_ID]
             return problem(gate.told(error, request, request_id), request_id)
 
     async def audited(request: Request) -> Response:
-        with auditing.asked_by(request, f"{operation.method} {operation.path}"):
-            return await answer(request)
+        method, path = operation.method, operation.path
+        with auditing.asked_by(request, f"{method} {path}"):
+            return await observing.answered(request, method, path, answer)
 
     return audited
 
@@ -150,17 +160,16 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     """What the router itself says: no such path, or not by this method."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     if status == 405:
-        told = problem(
-            HttpProblem(
-                "no_such_method",
-                f"{request.method} is not known here.",
-                "GET /openapi.json lists every call.",
-            )
+        allowed = {"Allow": ", ".join(_methods_at(request))}
+        refusal = HttpProblem(
+            "no_such_method",
+            f"{request.method} is not known here.",
+            "GET /openapi.json lists every call.",
+            headers=allowed,
         )
-        told.headers["Allow"] = ", ".join(_methods_at(request))
-        return told
-    return problem(
-        HttpProblem(
+    else:
+        refusal = HttpProblem(
             "no_such_path", "There is nothing at this path.", "GET /openapi.json lists every call."
         )
-    )
+    observing.note_refusal(refusal)
+    return problem(refusal, request.scope[REQUEST_ID])

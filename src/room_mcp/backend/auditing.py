@@ -8,7 +8,6 @@ from contextvars import ContextVar
 from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
-from uuid import UUID
 
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
@@ -18,6 +17,7 @@ from room_mcp.rooms import Proof, Refusal
 from room_mcp.store.auditing import AuditPage, AuditStore, Entry, Recorded
 from room_mcp.store.interface import Store, StoreError
 
+from . import observing
 from .callers import REQUEST_ID, caller_of
 from .errors import HttpProblem, described
 from .secrets import secret_in
@@ -77,6 +77,7 @@ def entry(
         name: Whom the caller acts as; by default the one whom his key stands for.
         detail: Whom or what it is done to; nothing that anybody said.
     """
+    observing.note(room_id=room_id, member=name)
     call = _CALL.get()
     if call is None:  # nobody asked: a program that has the service itself
         return Entry(at, act, room_id=room_id, name=name or None, detail=detail or None)
@@ -96,7 +97,9 @@ def entry(
 
 
 def note_refusal(error: Exception, store: AuditStore, at: datetime) -> None:
-    """Put the refusal of the request at hand into the audit, if it is one of those kept."""
+    """Count what the request at hand was refused with, and put it into the audit, if it is one of
+    those kept."""
+    observing.note_refusal(error)
     call = _CALL.get()
     if call is None or not isinstance(error, (Refusal, HttpProblem)):
         return
@@ -106,7 +109,7 @@ def note_refusal(error: Exception, store: AuditStore, at: datetime) -> None:
         return
     about = sentence if code in _NAMED and secret_in(sentence) is None else ""
     with suppress(StoreError):  # the refusal stands, whether or not it can be kept
-        made = entry(call.name, store, at, _room_id(call.request), detail=about)
+        made = entry(call.name, store, at, observing.room_in(call.request), detail=about)
         store.note_refusal(replace(made, outcome=code))
 
 
@@ -116,14 +119,6 @@ def note_at_door(scope: Scope, refusal: HttpProblem) -> None:
     if services is not None:  # else this server has no store of its own
         with asked_by(HTTPConnection(scope), "call the server"):
             note_refusal(refusal, services.rooms.store, services.rooms.clock())
-
-
-def _room_id(request: HTTPConnection) -> str | None:
-    """The room that the path names; what is no id at all may be a key in the wrong place."""
-    try:
-        return str(UUID(request.path_params["id"]))
-    except (KeyError, ValueError):
-        return None
 
 
 # ---- reading it ---------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ TRUSTED = "room_mcp.trusted"
 KEY_ID = "room_mcp.key_id"  # of a server key that was verified before
 CALLER = "room_mcp.caller"
 REQUEST_ID = "room_mcp.request_id"
+VIA = "room_mcp.via"  # the id of the request of MCP that this one is made for
 
 _KEY_PREFIX = "rk_"
 SERVER_KEY_PREFIX = "rks_"

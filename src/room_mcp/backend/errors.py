@@ -108,22 +108,32 @@ def described(error: Exception) -> tuple[str, str, str, Mapping[str, Any]]:
 
     Whatever is not one of ours is logged with its traceback and told as `internal`.
     """
+    code = code_of(error)
     match error:
         case Refusal():
-            return error.code, error.detail, error.advice, error.facts
-        case HttpProblem():
-            return error.code, error.detail, error.advice, {}
-        case StoreBusy():
-            return "store_busy", error.detail, error.advice, {}
-        case TextLeft():
-            return "text_left", error.detail, error.advice, {}
-        case OutcomeUnknown():
-            return "outcome_unknown", error.detail, error.advice, {}
-        case StoreError():
-            return "store_unavailable", error.detail, error.advice, {}
+            return code, error.detail, error.advice, error.facts
+        case HttpProblem() | StoreError():
+            return code, error.detail, error.advice, {}
         case _:
             logger.error("A request failed", exc_info=error)
-            return "internal", "Something went wrong here; it has been logged.", "Try again.", {}
+            return code, "Something went wrong here; it has been logged.", "Try again.", {}
+
+
+def code_of(error: Exception) -> str:
+    """The code by which an error is told; it stands in `KINDS`."""
+    match error:
+        case Refusal() | HttpProblem():
+            return error.code
+        case StoreBusy():
+            return "store_busy"
+        case TextLeft():
+            return "text_left"
+        case OutcomeUnknown():
+            return "outcome_unknown"
+        case StoreError():
+            return "store_unavailable"
+        case _:
+            return "internal"
 
 
 _OUTWARD: Mapping[type[Exception], StoreError] = {

@@ -60,7 +60,7 @@ class Follower:
             waiting = await self._speaking(cursors, reader, proof) if reader and wait_s else []
             self._reader.waiting(waiting, wait_s)
             try:
-                found = await self._waits.until(ready, watch, wait_s)
+                found = await self._waits.until(ready, watch, wait_s, of=cursors)
             finally:
                 self._reader.waiting(waiting, 0)
         return found or self._updates([], directory)
@@ -130,7 +130,9 @@ class Follower:
 
             while not self._waits.draining:
                 try:
-                    page = await self._waits.until(ready, watch, KEEP_ALIVE_S)
+                    page = await self._waits.until(
+                        ready, watch, KEEP_ALIVE_S, of=[room_id], goes_on=True
+                    )
                 except (Refusal, HttpProblem):
                     return  # deleted, or no longer for this caller
                 if page is None:

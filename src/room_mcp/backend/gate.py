@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection, Request
 from room_mcp.store.callers import ServerKey
 from room_mcp.store.interface import Store
 
+from . import observing
 from .callers import (
     CALLER,
     KEY_ID,
@@ -69,13 +70,10 @@ class Gate:
         """
         caller = await self.caller(request)
         if caller.stranger and not public and not (demo and self.door.has_demo):
-            raise HttpProblem(
-                "key_required",
-                "This server wants a key.",
-                "Send the header Authorization: Bearer KEY; whoever runs the server makes one "
-                "with `room-mcp keys create NAME`, or `room-mcp invite`.",
-            )
+            raise key_required()
         request.scope[CALLER] = caller
+        if caller.key is not None:
+            observing.note(key_id=caller.key.id)
 
     async def caller(self, request: HTTPConnection) -> Caller:
         """Whoever made the request; raises HttpProblem for a key that lets nobody in, and soon
@@ -129,3 +127,13 @@ class Gate:
         """After a wait: raises HttpProblem when the key was revoked meanwhile."""
         if caller_of(request).key is not None:
             await self.caller(request)
+
+
+def key_required() -> HttpProblem:
+    """The refusal of a caller who shows no key where one is needed."""
+    return HttpProblem(
+        "key_required",
+        "This server wants a key.",
+        "Send the header Authorization: Bearer KEY; whoever runs the server makes one "
+        "with `room-mcp keys create NAME`, or `room-mcp invite`.",
+    )

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from room_mcp.serving import LOOPBACK
 
 from . import auditing
-from .callers import TRUSTED
+from .callers import REQUEST_ID, TRUSTED
 from .errors import HttpProblem, problem
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -85,7 +85,7 @@ class Guard:
         refusal = None if scope.get(TRUSTED) else self._refusal(scope, Headers(scope=scope))
         if refusal is not None:
             auditing.note_at_door(scope, refusal)
-        app = self._app if refusal is None else problem(refusal)
+        app = self._app if refusal is None else problem(refusal, scope.get(REQUEST_ID, ""))
         await app(scope, receive, send_with_headers)
 
     def _refusal(self, scope: Scope, headers: Headers) -> HttpProblem | None:

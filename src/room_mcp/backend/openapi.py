@@ -13,7 +13,7 @@ from pydantic.json_schema import models_json_schema
 import room_mcp
 from room_mcp import wire
 
-from . import api_keys
+from . import api_keys, api_operating
 from .errors import KINDS, PROBLEM_JSON, RETRY_AFTER_S
 from .finding import MAX_QUERY_CHARS
 from .limits import MAX_INTEGER
@@ -107,7 +107,9 @@ _WHERE: Mapping[str, Callable[[Operation], bool]] = {
     "looks_like_secret": lambda one: one.body is wire.Post,
     "key_reused": lambda one: one.body is wire.Post,
     "admins_only": lambda one: (
-        one.handler in _KEEPING or _is_audit_of_all(one) or one.answer is wire.Expired
+        one.handler in (*_KEEPING, api_operating.metrics)
+        or _is_audit_of_all(one)
+        or one.answer is wire.Expired
     ),
     "key_not_found": lambda one: one.handler is api_keys.revoke_key,
     "invitation_invalid": lambda one: one.body is wire.Redeem,

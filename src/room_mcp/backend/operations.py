@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from room_mcp import wire
 from room_mcp.rooms import OWNER
 
-from . import api, api_keeping, api_keys
+from . import api, api_keeping, api_keys, api_operating
 from .api import Handler
 from .limiting import Cost
 
@@ -391,7 +391,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "GET",
         "/healthz",
-        api.healthz,
+        api_operating.healthz,
         "The process runs",
         wire.Health,
         public=True,
@@ -400,10 +400,19 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "GET",
         "/readyz",
-        api.readyz,
-        "The store answers",
+        api_operating.readyz,
+        "The store answers, and the server is not stopping",
         wire.Health,
         public=True,
+        cost="nothing",
+    ),
+    Operation(
+        "GET",
+        "/metrics",
+        api_operating.metrics,
+        "The server's figures for Prometheus; for admins, or as the server is set",
+        media="text/plain",
+        public=True,  # it looks itself: who may read them is a setting
         cost="nothing",
     ),
 )

@@ -17,8 +17,16 @@ from room_mcp.rooms.refusals import RoomNotFound
 
 from .api import Handler, room_id, services
 from .auditing import note_refusal
-from .callers import CALLER, SERVER_KEY_PREFIX, Caller, bearer_of, caller_of, owner_proof_of
-from .errors import HttpProblem, new_request_id, problem
+from .callers import (
+    CALLER,
+    REQUEST_ID,
+    SERVER_KEY_PREFIX,
+    Caller,
+    bearer_of,
+    caller_of,
+    owner_proof_of,
+)
+from .errors import HttpProblem, problem
 from .guard import Hosts
 from .keeping import Decision
 from .limits import raw_body
@@ -100,7 +108,7 @@ def _for_people(handler: Handler) -> Handler:
             if isinstance(error, RoomNotFound) and caller_of(request).stranger:
                 return _login(request)
             note_refusal(error, services(request).rooms.store, services(request).rooms.clock())
-            request_id = new_request_id()
+            request_id = request.scope[REQUEST_ID]
             told = problem(services(request).gate.told(error, request, request_id), request_id)
             body = json.loads(bytes(told.body))
             return _rendered("problem.html", told.status_code, problem=body)

@@ -240,7 +240,7 @@ class Reader:
             return None if now.admission.knock(name) and not is_over else now
 
         async with self._store.watch([room.id]) as watch:
-            return await self._waits.until(decided, watch, wait_s) or room
+            return await self._waits.until(decided, watch, wait_s, of=[room.id]) or room
 
     def _pending(self, room: Room, query: PageQuery) -> wire.Page:
         """What somebody is told who waits to be admitted: nothing but that."""
@@ -284,7 +284,8 @@ class Reader:
         async with self._store.watch([room.id]) as watch:
             self.waiting([(room, member)], query.wait_s)
             try:
-                return await self._waits.until(ready, watch, query.wait_s) or await read()
+                found = await self._waits.until(ready, watch, query.wait_s, of=[room.id])
+                return found or await read()
             finally:
                 self.waiting([(room, member)], 0)
 

@@ -51,6 +51,7 @@ from .errors import KINDS, described
 from .finding import unread
 from .gate import OPEN_DOOR, Door
 from .ids import new_message_id, new_room_id
+from .measures import Measures
 from .reading import Missed, Reader
 from .secrets import SecretWatch
 from .templates import Templates
@@ -80,6 +81,7 @@ class RoomService:
     clock: Callable[[], datetime] = utc_now
     door: Door = OPEN_DOOR
     secrets: SecretWatch = field(default_factory=SecretWatch)
+    measures: Measures = field(default_factory=Measures)
 
     @classmethod
     def over(
@@ -89,11 +91,12 @@ class RoomService:
         clock: Callable[[], datetime] = utc_now,
         door: Door = OPEN_DOOR,
     ) -> RoomService:
-        waits = Waits()
+        measures = Measures(store.measures)
+        waits = Waits(measures)
         timely = TimelyStore(store, clock)
         reader = Reader(timely, waits, clock)
         templates, watch = Templates(settings.templates), SecretWatch(settings.secrets)
-        return cls(timely, settings, waits, reader, templates, clock, door, watch)
+        return cls(timely, settings, waits, reader, templates, clock, door, watch, measures)
 
     # ---- rooms ----------------------------------------------------------------------------
 
@@ -351,6 +354,7 @@ class RoomService:
         readings = await self.store.readings(room_id)
         done = await self._store_draft(room_id, draft, proof, key)
         sender = done.room.members[skeleton(draft.sender)]
+        self._count(done)
         if done.replayed:
             # No act was decided, and so nothing has asked yet who this is.
             done.room.must_hold_name(sender, proof)
@@ -410,6 +414,7 @@ class RoomService:
         done = iter(await self.store.act_all(room_id, acts))
         settled = [next(done) if result is None else result for result in results]
         for one in settled:
+            self._count(one)
             if isinstance(one, Refusal):
                 auditing.note_refusal(one, self.store, self.clock())
         room = await self.store.room(room_id)
@@ -418,6 +423,17 @@ class RoomService:
             last_seq=room.last_seq,
             epoch=answers.epoch(self.store.epoch, room),
         )
+
+    def _count(self, one: Done | Refusal) -> None:
+        """Count what became of a message."""
+        if isinstance(one, Refusal):
+            self.measures.not_stored(one.code, KINDS[one.code].status)
+        elif one.replayed:
+            self.measures.posts.add("replayed")
+        else:
+            sender = one.room.members[skeleton(one.messages[0].sender)]
+            thresholds = one.room.contract.guard.thresholds
+            self.measures.stored(thresholds.level(sender.standing.score))
 
     def _draft(
         self, room_id: str, post: wire.Post, proof: Proof, default_sender: str | None

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    suppress,
+)
 from datetime import datetime
 from functools import partial
 from typing import Any
 
+from room_mcp import tracing
+from room_mcp.logs import shown_id
 from room_mcp.rooms import SYSTEM, Overdue, Refusal, Room, Stamp
 from room_mcp.rooms.refusals import QuotaExceeded, RoomNotFound
 from room_mcp.store.auditing import EXPIRE, Entry
@@ -36,22 +43,30 @@ class TimelyStore:
         self._store = store
         self._clock = clock
         self._due: OrderedDict[str, datetime] = OrderedDict()
+        self.measures = store.measures
+        timed = self.measures.timed
+        self._act = timed("act", store.act)
+        self._act_all = timed("act", store.act_all)
+        self._create = timed("create", store.create)
+        self._room = timed("room", store.room)
+        self._heads = timed("heads", store.heads)
+        self._directory = timed("directory", store.directory)
         self.open = store.open
         self.aclose = store.aclose
-        self.read = store.read
+        self.read = timed("read", store.read)
         self.seq_at = store.seq_at
-        self.search = store.search
-        self.readings = store.readings
+        self.search = timed("search", store.search)
+        self.readings = timed("readings", store.readings)
         self.mark_read = store.mark_read
-        self.erase = store.erase
-        self.delete = store.delete
+        self.erase = timed("erase", store.erase)
+        self.delete = timed("delete", store.delete)
         self.scrub = store.scrub
         self.stale = store.stale
         self.times = store.times
         self.note_round = store.note_round
         self.directory_version = store.directory_version
         self.add_key = store.add_key
-        self.server_key = store.server_key
+        self.server_key = timed("key", store.server_key)
         self.server_keys = store.server_keys
         self.revoke_key = store.revoke_key
         self.key_used = store.key_used
@@ -81,7 +96,7 @@ class TimelyStore:
         quota: Quota | None = None,
         entry: Entry | None = None,
     ) -> tuple[Room, bool]:
-        create = partial(self._store.create, room, reuse=reuse, quota=quota, entry=entry)
+        create = partial(self._create, room, reuse=reuse, quota=quota, entry=entry)
         try:
             kept, created = await create()
         except QuotaExceeded:
@@ -111,21 +126,24 @@ class TimelyStore:
         entry: Entry | None = None,
         timeout_s: float | None = None,
     ) -> Done:
-        try:
-            return await self._store.act(room_id, decide, key=key, entry=entry, timeout_s=timeout_s)
-        except Overdue:
-            await self._expire(room_id)
-            return await self._store.act(room_id, decide, key=key, entry=entry, timeout_s=timeout_s)
+        act = partial(self._act, room_id, decide, key=key, entry=entry, timeout_s=timeout_s)
+        with _acting(room_id, 1):
+            try:
+                return await act()
+            except Overdue:
+                await self._expire(room_id)
+                return await act()
 
     async def act_all(
         self, room_id: str, acts: Sequence[Act], *, timeout_s: float | None = None
     ) -> list[Done | Refusal]:
-        results = await self._store.act_all(room_id, acts, timeout_s=timeout_s)
+        with _acting(room_id, len(acts)):
+            results = await self._act_all(room_id, acts, timeout_s=timeout_s)
         late = [at for at, one in enumerate(results) if isinstance(one, Overdue)]
         if late:
             await self._expire(room_id)
             again = [acts[at] for at in late]
-            told = await self._store.act_all(room_id, again, timeout_s=timeout_s)
+            told = await self._act_all(room_id, again, timeout_s=timeout_s)
             for at, one in zip(late, told, strict=True):
                 results[at] = one
         return results
@@ -133,16 +151,16 @@ class TimelyStore:
     async def _expire(self, room_id: str) -> Room:
         stamp = Stamp(self._clock(), (new_message_id(), new_message_id()))
         entry = Entry(stamp.at, EXPIRE, room_id=room_id, name=SYSTEM)
-        done = await self._store.act(room_id, lambda room, _: room.expire(stamp), entry=entry)
+        done = await self._act(room_id, lambda room, _: room.expire(stamp), entry=entry)
         return self._seen(done.room)
 
     # ---- reading ----------------------------------------------------------------------------
 
     async def room(self, room_id: str) -> Room:
-        return await self._in_time(await self._store.room(room_id))
+        return await self._in_time(await self._room(room_id))
 
     async def heads(self, room_ids: Collection[str]) -> Mapping[str, Head]:
-        heads = dict(await self._store.heads(room_ids))
+        heads = dict(await self._heads(room_ids))
         for id, head in heads.items():
             if head.room is not None:
                 room = await self._in_time(head.room)
@@ -151,7 +169,7 @@ class TimelyStore:
         return heads
 
     async def directory(self, *, include_closed: bool = True, **wanted: Any) -> list[Listed]:
-        listed = await self._store.directory(include_closed=include_closed, **wanted)
+        listed = await self._directory(include_closed=include_closed, **wanted)
         found = [Listed(await self._in_time(room), updated_at) for room, updated_at in listed]
         return [one for one in found if include_closed or one.room.closing is None]
 
@@ -201,6 +219,11 @@ class TimelyStore:
             del self._due[id]  # found again if the room has a later deadline by now
             with suppress(RoomNotFound):
                 await self.room(id)
+
+
+def _acting(room_id: str, acts: int) -> AbstractContextManager[object]:
+    """The span around acts in a room."""
+    return tracing.span("store.act", {"room_mcp.room": shown_id(room_id), "room_mcp.acts": acts})
 
 
 class _TimelyWatch:

@@ -1,14 +1,13 @@
-"""Where logs go: to stderr, before the SDK decides otherwise."""
+"""What the SDK may log, and where to, before it decides otherwise."""
 
 from __future__ import annotations
 
 import logging
-import sys
 from typing import cast
 
 from pydantic import ValidationError
 
-from room_mcp.plain import plain
+from room_mcp import logs
 from room_mcp.settings import Settings
 
 from .agents import HUNG_UP
@@ -16,13 +15,6 @@ from .agents import HUNG_UP
 _TRANSPORTS = ("mcp.server.sse", "mcp.server.streamable_http")
 _REPEATING = ("sse_starlette", "mcp")  # at DEBUG they log requests and answers as they are
 _BY_CALLERS = (ValidationError, *HUNG_UP)  # a message that is none, or nobody there any more
-
-
-class HarmlessLines(logging.Formatter):
-    """Records that cannot act on a terminal; only their first lines begin as records do."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return plain(super().format(record)).replace("\n", "\n  ")
 
 
 class _Failures(logging.Filter):
@@ -42,9 +34,7 @@ def log_to_stderr(settings: Settings) -> None:
     log at INFO, with what peers sent in it."""
     for name in _TRANSPORTS:
         logging.getLogger(name).addFilter(_FAILURES)
-    lines = logging.StreamHandler(sys.stderr)
-    lines.setFormatter(HarmlessLines("%(name)s: %(message)s"))
-    logging.basicConfig(level=settings.log_level, handlers=[lines])
+    logs.log_to_stderr(settings)
     for name in _REPEATING:
         logging.getLogger(name).setLevel(max(logging.root.level, logging.INFO))
 
