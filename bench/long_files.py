@@ -25,7 +25,7 @@ from room_mcp.store.interface import Store
 from room_mcp.store.opening import open_store
 
 from . import machine
-from .posters import TEXT, uuid7
+from .posters import TEXT, new_id
 
 PAGE = 50
 SHORT = 100  # messages of the short room
@@ -57,7 +57,7 @@ def many(count: int) -> Callable[[Room, Past], Step]:
     def decide(room: Room, _: Past) -> Step:
         at = datetime.now(UTC)
         messages = tuple(
-            Message(room.id, seq, uuid7(), at, "agent", "agent", "note", TEXT)
+            Message(room.id, seq, new_id(), at, "agent", "agent", "note", TEXT)
             for seq in range(room.last_seq + 1, room.last_seq + count + 1)
         )
         return Step(changed(room, last_seq=room.last_seq + count, last_at=at), messages)

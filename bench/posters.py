@@ -1,12 +1,14 @@
-"""The contestants of `bench.store_act`: processes that post into one room, as fast as they can.
+"""The contestants of `bench.store_act` and `bench.postgres_act`: processes that post into one
+room, as fast as they can.
 
-    python -m bench.posters KIND FILE CALLERS SECONDS DELAY_S
+    python -m bench.posters KIND STORE CALLERS SECONDS DELAY_S
 
 - `store` and `guarded` are `Store.act`, with the guard off and on.
 - `bare` is a thread with apsw that runs the statements of `Store.act` with the same batching and
   the same file lock, on texts that were made beforehand: it decides nothing but the numbers.
 - `thin` is the same with less: it writes messages, keys and the room's counter, looks up no key,
   keeps no state of the room and indexes no words.
+- `bare-postgres` is `bare` for a database: an asyncpg connection in the same event loop.
 
 Each says "ready", waits for a line, posts for the time, and prints what it did as JSON.
 """
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import gc
 import json
 import os
 import queue
@@ -22,13 +25,15 @@ import random
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+import uvloop
+
+from room_mcp.compose import COLLECT_AFTER
 from room_mcp.rooms import (
     Checked,
     Draft,
@@ -69,15 +74,17 @@ TEXT = (
 Post = Callable[[str], Awaitable[object]]
 
 
-def uuid7() -> str:
-    """A time-ordered id, as the backend gives to messages."""
-    stamp = time.time_ns() // 1_000_000
-    bits = stamp << 80 | 7 << 76 | random.getrandbits(12) << 64 | 2 << 62 | random.getrandbits(62)
-    return str(uuid.UUID(int=bits))
+def new_id() -> str:
+    """A time-ordered id of the form that messages have; quicker made than one for use."""
+    return f"{time.time_ns():016x}{random.getrandbits(80):020x}"
 
 
-async def store_post(path: Path, *, guarded: bool) -> Post:
-    store = open_store(path)
+def new_key() -> str:
+    return f"{random.getrandbits(128):032x}"
+
+
+async def store_post(target: str, *, guarded: bool) -> Post:
+    store = open_store(target)
     await store.open()
     proof = Proof(trusted=True)
     contract = (await store.room(ROOM)).contract
@@ -85,8 +92,8 @@ async def store_post(path: Path, *, guarded: bool) -> Post:
     async def post(sender: str) -> object:
         text = f"{TEXT} ({random.getrandbits(20)})" if guarded else TEXT
         draft = Draft(sender, text)
-        stamp = Stamp(datetime.now(UTC), (uuid7(), uuid7()))
-        key = IdempotencyKey(sender, str(uuid.uuid4()), FINGERPRINT)
+        stamp = Stamp(datetime.now(UTC), (new_id(), new_id()))
+        key = IdempotencyKey(sender, new_key(), FINGERPRINT)
         prepared = checked(contract, draft) if guarded else Checked(contract)
 
         def decide(room: Room, past: Past) -> Step:
@@ -118,7 +125,7 @@ class BareWriter:
         message = Message(
             room_id=ROOM,
             seq=0,
-            id=uuid7(),
+            id=new_id(),
             at=datetime.now(UTC),
             sender=sender,
             sender_type="agent",
@@ -126,7 +133,7 @@ class BareWriter:
             content=TEXT,
         )
         done = self._loop.create_future()
-        self._outbox.append((done, message, str(uuid.uuid4())))
+        self._outbox.append((done, message, new_key()))
         if len(self._outbox) == 1:
             self._loop.call_soon(self._hand_over)
         return await done
@@ -229,23 +236,32 @@ _STATE = _state()
 _WORDS = " ".join(content_tokens(TEXT))
 
 
-async def bare_post(path: Path, *, thin: bool) -> Post:
-    return BareWriter(path, thin=thin).post
+async def bare_post(target: str, *, thin: bool) -> Post:
+    return BareWriter(Path(target), thin=thin).post
 
 
-POSTERS: dict[str, Callable[[Path], Awaitable[Post]]] = {
+async def bare_postgres_post(target: str) -> Post:
+    from .bare_postgres import BarePostgres
+
+    bare = BarePostgres(state=_STATE, words=_WORDS)
+    await bare.open(target)
+    return bare.post
+
+
+POSTERS: dict[str, Callable[[str], Awaitable[Post]]] = {
     "store": partial(store_post, guarded=False),
     "guarded": partial(store_post, guarded=True),
     "bare": partial(bare_post, thin=False),
     "thin": partial(bare_post, thin=True),
+    "bare-postgres": bare_postgres_post,
 }
 
 
 # ---- one process with its callers ---------------------------------------------------------------
 
 
-async def work(kind: str, path: Path, callers: int, seconds: float) -> None:
-    post = await POSTERS[kind](path)
+async def work(kind: str, target: str, callers: int, seconds: float) -> None:
+    post = await POSTERS[kind](target)
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
     end = time.perf_counter() + seconds
@@ -265,9 +281,14 @@ async def work(kind: str, path: Path, callers: int, seconds: float) -> None:
 
 
 def main() -> None:
-    kind, path, callers, seconds, delay_s = sys.argv[1:]
-    with slow_disk(float(delay_s)) if float(delay_s) else nullcontext():
-        asyncio.run(work(kind, Path(path), int(callers), float(seconds)))
+    kind, target, callers, seconds, delay_s = sys.argv[1:]
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)  # loop and thresholds are those of `serve`
+    with (
+        slow_disk(float(delay_s)) if float(delay_s) else nullcontext(),
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        runner.run(work(kind, target, int(callers), float(seconds)))
 
 
 if __name__ == "__main__":

@@ -22,8 +22,9 @@ from room_mcp.rooms import Room
 from room_mcp.store.opening import open_store
 
 from . import machine
-from .posters import POSTERS, ROOM
+from .posters import ROOM
 
+KINDS = ("store", "guarded", "bare", "thin")
 SHAPES = ((1, 64), (8, 8))  # processes, callers in each
 
 
@@ -59,12 +60,12 @@ def compare(
     processes: int, callers: int, seconds: float, rounds: int, folder: Path, delay_s: float
 ) -> None:
     """One row for each contestant, the medians of all rounds."""
-    rates: dict[str, list[float]] = {kind: [] for kind in POSTERS}
-    shares: dict[str, list[float]] = {kind: [] for kind in POSTERS}
-    waits: dict[str, list[float]] = {kind: [] for kind in POSTERS}
+    rates: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    shares: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    waits: dict[str, list[float]] = {kind: [] for kind in KINDS}
     errors: list[str] = []
     for _ in range(rounds):
-        for kind in POSTERS:
+        for kind in KINDS:
             results = run(kind, processes, callers, seconds, folder, delay_s)
             posts = [one["posts"] for one in results]
             rates[kind].append(sum(posts) / seconds)
@@ -74,7 +75,7 @@ def compare(
     bare = statistics.median(rates["bare"])
     disk = f"syncs {delay_s * 1e3:g} ms longer" if delay_s else "the disk as it is"
     print(f"\n{processes} processes x {callers} callers, {disk}")
-    for kind in POSTERS:
+    for kind in KINDS:
         rate, took = statistics.median(rates[kind]), sorted(waits[kind])
         print(
             f"  {kind:8} {rate:8,.0f}/s  {rate / bare:5.0%} of bare   "

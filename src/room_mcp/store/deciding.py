@@ -28,7 +28,7 @@ KeyRow = tuple[int, str, str]  # room no, skeleton of the sender, key
 _skeleton = lru_cache(maxsize=4_096)(skeleton)
 
 
-class _Stage:
+class Stage:
     """What one piece of work has decided so far; dropped as a whole when it fails."""
 
     def __init__(self, room: Room) -> None:
@@ -41,7 +41,7 @@ class _Stage:
 class _Past:
     """What one decision may ask; `judged` is the message that the guard was asked about."""
 
-    def __init__(self, decisions: Decisions, no: int, stage: _Stage) -> None:
+    def __init__(self, decisions: Decisions, no: int, stage: Stage) -> None:
         self._decisions = decisions
         self._no = no
         self._stage = stage
@@ -103,7 +103,7 @@ class Decisions:
 
     def past(self, room_id: str) -> Past:
         """What a decision may ask, also about messages that are not written yet."""
-        return _Past(self, self.no(room_id), _Stage(self.room(room_id)))
+        return _Past(self, self.no(room_id), Stage(self.room(room_id)))
 
     def author(self, no: int, seq: int) -> str | None:
         """Who sent that number, as far as earlier work of this transaction and the store know."""
@@ -124,7 +124,7 @@ class Decisions:
         """Decide in order; a refusal stands in place of what its act would have done."""
         no = self.no(room_id)
         before = self.room(room_id)
-        stage = _Stage(before)
+        stage = Stage(before)
         results: list[Done | Refusal] = []
         try:
             for act in acts:
@@ -135,21 +135,21 @@ class Decisions:
         except BaseException:
             self.hearing.unhear(room_id, before.last_seq)
             raise
-        self._accept(no, stage)
+        self.accept(no, stage)
         return results
 
     def put(self, room: Room, messages: Sequence[Message] = ()) -> None:
         """Take a room as it is now, with new messages of it."""
-        stage = _Stage(room)
+        stage = Stage(room)
         stage.messages += messages
-        self._accept(self.no(room.id), stage)
+        self.accept(self.no(room.id), stage)
 
     def record(self, entry: Entry | None) -> None:
         """Put an entry into the audit, with all else that this transaction writes."""
         if entry is not None:
             self.entries.append(entry)
 
-    def _decided(self, no: int, stage: _Stage, act: Act) -> Done:
+    def _decided(self, no: int, stage: Stage, act: Act) -> Done:
         key = None if act.key is None else key_row(no, act.key)
         if key is not None and act.key is not None:
             first = stage.keys.get(key) or self.keys.get(key) or self.earlier.get(key)
@@ -178,7 +178,7 @@ class Decisions:
             self.hearing.unhear(before.id, before.last_seq)
 
     def _replayed(
-        self, no: int, stage: _Stage, key: IdempotencyKey, fingerprint: bytes, seq: int
+        self, no: int, stage: Stage, key: IdempotencyKey, fingerprint: bytes, seq: int
     ) -> Done:
         if fingerprint and fingerprint != key.fingerprint:  # none: the text was erased
             raise KeyReused(f"The idempotency key already stands for #{seq}, another message.")
@@ -187,7 +187,8 @@ class Decisions:
         first = first or self.source.messages(no, stage.room.id, seq, seq)[0]
         return Done(stage.room, (first,), replayed=True)
 
-    def _accept(self, no: int, stage: _Stage) -> None:
+    def accept(self, no: int, stage: Stage) -> None:
+        """What was decided holds, unless the transaction fails."""
         self.rooms[stage.room.id] = stage.room
         self.keys.update(stage.keys)
         self.entries += stage.entries

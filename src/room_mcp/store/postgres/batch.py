@@ -2,71 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from room_mcp.rooms import Room, Step, skeleton
+from room_mcp.rooms import Message, Room, Step, skeleton
 from room_mcp.rooms.names import folded
 
 from ..cache import Kept, RoomCache
 from ..codec import micros, state_from
-from ..deciding import Decisions, is_listed_otherwise, key_row, member_changes
+from ..deciding import Decisions, Stage, is_listed_otherwise, key_row, member_changes
 from ..interface import MAX_AHEAD, Decide, IdempotencyKey
 from ..memories import Memories
-from . import auditing
+from . import auditing, statements
 from .database import Database
-from .notices import CHANNEL, notice
+from .notices import notice
 from .rest import Along, write_beside
-from .rows import MESSAGE_COLUMNS, Known, message_values, words_of
+from .rows import Known, message_values, words_of
 from .source import PostgresSource, Wanted
+from .statements import KEY_VALUES, MESSAGE_VALUES, ROOM_VALUES, as_columns
 
-# A row that somebody else held comes as he left it; but only the row itself. What else belongs to
-# the room is asked for after this statement, which sees the moment when it began.
-_LOCK = """
-SELECT rooms.id AS room_id, rooms.no AS room_no, rooms.rev AS room_rev, rooms.archived_at,
-    CASE WHEN rooms.rev = known_rev AND epoch = $3 THEN NULL ELSE rooms.state END AS state,
-    epoch,
-    (SELECT coalesce(max(updated_at), 0) FROM rooms WHERE updated_at <= $4) AS newest
-FROM (SELECT (SELECT value FROM meta WHERE name = 'epoch') AS epoch) AS store,
-    unnest($1::text[], $2::bigint[]) AS wanted (wanted_id, known_rev)
-    JOIN rooms ON rooms.id = wanted_id AND rooms.lifecycle <> 'deleted'
-ORDER BY rooms.no
-FOR UPDATE OF rooms
-"""
-
-_CONTRACTS = "SELECT room_no, source FROM contracts WHERE room_no = ANY($1::bigint[])"
-
-_KEYS = """
-SELECT k.room_no, k.sender, k.key, k.fingerprint, k.seq
-FROM unnest($1::bigint[], $2::text[], $3::text[]) AS wanted (no, sender, key)
-    JOIN keys AS k ON k.room_no = no AND k.sender = wanted.sender AND k.key = wanted.key
-"""
-
-# Everything that a post writes, in one statement: each would be a way to the server and back. The
-# last digits of a time are those of a sequence, so that no two changes have the same: a page of
-# the directory can end between them.
-_WRITE = f"""
-WITH said AS (
-    INSERT INTO messages (room_no, {MESSAGE_COLUMNS}, words)
-    SELECT no, {MESSAGE_COLUMNS}, array_to_tsvector(string_to_array(words, ' '))
-    FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::text[], $6::text[],
-                $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[], $12::text[],
-                $13::text[], $14::text[]) AS new (no, {MESSAGE_COLUMNS}, words)
-), known AS (
-    INSERT INTO keys (room_no, sender, key, fingerprint, seq)
-    SELECT * FROM unnest($15::bigint[], $16::text[], $17::text[], $18::bytea[], $19::bigint[])
-), put AS (
-    UPDATE rooms SET rev = new.rev, last_seq = new.last_seq, state = new.state,
-        archived_at = new.archived_at, updated_at = $25 + nextval('changes') % 1000
-    FROM unnest($20::bigint[], $21::bigint[], $22::bigint[], $23::text[], $24::bigint[])
-        AS new (no, rev, last_seq, state, archived_at)
-    WHERE rooms.no = new.no
-)
-SELECT pg_notify('{CHANNEL}', $26)
-"""
-
-_MESSAGES, _KEY_ROWS, _ROOM_ROWS = 14, 5, 5  # columns of each in `_WRITE`
+AHEAD_MESSAGES = 16  # that are written together while more is decided
 
 
 class Changes(NamedTuple):
@@ -92,6 +49,9 @@ class Batch(Decisions):
         self._newest = 0  # when any room was changed last
         self._directory = False
         self._gone: list[str] = []
+        self._unwritten: list[tuple[int, Message]] = []  # with the numbers of their rooms
+        self._unwritten_keys: list[Sequence[Any]] = []
+        self._writing: asyncio.Task[Any] | None = None
 
     # ---- what is there --------------------------------------------------------------------------
 
@@ -99,13 +59,15 @@ class Batch(Decisions):
         """Bring in rooms, and hold them until the transaction ends; ids without a room are passed
         over."""
         known = Known.of(self._cache, {id for id in room_ids if id not in self.loaded})
-        rows = await self.db.rows(_LOCK, *known.values, micros(self._now + MAX_AHEAD))
+        rows = await self.db.rows(statements.LOCK, *known.values, micros(self._now + MAX_AHEAD))
         if not rows:
             return
         self._memories.belong_to(rows[0]["epoch"])
         self._newest = rows[0]["newest"]
         unknown = [row["room_no"] for row in rows if row["state"] is not None]
-        sources = dict(map(tuple, await self.db.rows(_CONTRACTS, unknown))) if unknown else {}
+        sources = (
+            dict(map(tuple, await self.db.rows(statements.CONTRACTS, unknown))) if unknown else {}
+        )
         for row in rows:
             kept = known.kept(row, sources.get(row["room_no"]))
             self.loaded[kept.room.id] = kept
@@ -117,7 +79,7 @@ class Batch(Decisions):
         ]
         if wanted:
             for no, sender, key, fingerprint, seq in await self.db.rows(
-                _KEYS, *_columns(wanted, 3)
+                statements.KEYS, *as_columns(wanted, 3)
             ):
                 self.earlier[no, sender, key] = (fingerprint, seq)
 
@@ -199,6 +161,24 @@ class Batch(Decisions):
 
     # ---- writing --------------------------------------------------------------------------------
 
+    def accept(self, no: int, stage: Stage) -> None:
+        super().accept(no, stage)
+        self._unwritten += ((no, message) for message in stage.messages)
+        self._unwritten_keys += ((*key, *value) for key, value in stage.keys.items())
+
+    async def write_ahead(self) -> None:
+        """Let the database take what was said so far, while more is decided."""
+        if len(self._unwritten) >= AHEAD_MESSAGES:
+            await self.settled()
+            self._writing = asyncio.create_task(self.db.row(statements.SAID, *self._said()))
+            await asyncio.sleep(0)  # now it is sent
+
+    async def settled(self) -> None:
+        """Wait until the connection is free again. Raises what has failed on it."""
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            await writing
+
     async def write(self, node: str, rest: Along) -> Changes:
         """Write what was decided, and tell the other nodes; then comes COMMIT.
 
@@ -206,6 +186,7 @@ class Batch(Decisions):
             node: The one that writes, so that it needs not listen to itself.
             rest: What goes along.
         """
+        await self.settled()
         changed = self.changed()
         for room in changed:
             await self._write_beside(self.loaded[room.id], room)
@@ -213,7 +194,7 @@ class Batch(Decisions):
         changes = Changes((*(room.id for room in changed), *self._gone), self._directory)
         if changes.room_ids:
             told = notice(node, changes.room_ids, directory=changes.directory)
-            await self.db.row(_WRITE, *self._said(), *self._known(), *self._put(changed), told)
+            await self.db.row(statements.WRITE, *self._said(), *self._put(changed), told)
         await write_beside(self.db, rest)
         # Last, for every node waits for these rows.
         if entries := [*self.entries, *rest.refusals]:
@@ -242,18 +223,13 @@ class Batch(Decisions):
         return max(now_ms, self._newest // 1_000 + 1) * 1_000
 
     def _said(self) -> Sequence[Sequence[Any]]:
-        rows = [
-            (
-                no,
-                *message_values(message),
-                " ".join(words) if (words := words_of(message)) else None,
-            )
-            for (no, _), message in self.messages.items()
+        """What is not written yet, which then counts as written."""
+        said = [
+            (no, *message_values(message), " ".join(words_of(message) or ()) or None)
+            for no, message in self._unwritten
         ]
-        return _columns(rows, _MESSAGES)
-
-    def _known(self) -> Sequence[Sequence[Any]]:
-        return _columns([(*key, *value) for key, value in self.keys.items()], _KEY_ROWS)
+        keys, self._unwritten, self._unwritten_keys = self._unwritten_keys, [], []
+        return (*as_columns(said, MESSAGE_VALUES), *as_columns(keys, KEY_VALUES))
 
     def _put(self, changed: Sequence[Room]) -> Sequence[Any]:
         rows = [
@@ -267,7 +243,7 @@ class Batch(Decisions):
             for room in changed
             for before in (self.loaded[room.id],)
         ]
-        return (*_columns(rows, _ROOM_ROWS), self._change_at())
+        return (*as_columns(rows, ROOM_VALUES), self._change_at())
 
     async def _write_beside(self, before: Kept, room: Room) -> None:
         """What of a room changes less often than with each message."""
@@ -301,7 +277,7 @@ class Batch(Decisions):
                 " SELECT $1, * FROM unnest($2::text[], $3::text[], $4::boolean[], $5::text[])"
                 " ON CONFLICT (room_no, skeleton) DO UPDATE SET name = excluded.name,"
                 " active = excluded.active, principal = excluded.principal",
-                *(before.no, *_columns(rows, len(rows[0]))),
+                *(before.no, *as_columns(rows, len(rows[0]))),
             )
         for table in ("members", "readings") if gone else ():
             await self.db.run(
@@ -316,7 +292,7 @@ class Batch(Decisions):
             await self.db.run(
                 "INSERT INTO features (room_no, seq, scored, data) SELECT *"
                 " FROM unnest($1::bigint[], $2::bigint[], $3::boolean[], $4::text[])",
-                *_columns(rows, len(rows[0])),
+                *as_columns(rows, len(rows[0])),
             )
         for no, seq, data in snapshots:
             await self.db.run(
@@ -346,7 +322,3 @@ class Batch(Decisions):
                 return row[1] == state_from(room, before.unknown)
             return False if row is not None and row[0] == before.rev else None
         return False  # nothing was to be stored
-
-
-def _columns(rows: Sequence[Sequence[Any]], width: int) -> Sequence[Sequence[Any]]:
-    return [*zip(*rows, strict=True)] if rows else [()] * width

@@ -34,7 +34,7 @@ MAX_TRYING_S = 15.0  # for what was begun: a database that is started anew is ba
 
 # Statements of the writer find rows by their keys. Where tables are new and have no statistics, a
 # planner that may scan them does.
-_PLANS = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+PLANS = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 
 
 class Acting(work.Work[Batch, list[Done | Refusal]]):
@@ -196,6 +196,8 @@ class Writer:
                 await write(db, rest)
                 changes = Changes(tuple(room.id for room in batch.changed()), directory=True)
         except BaseException:
+            with suppress(Exception):  # what led here is told
+                await batch.settled()
             await db.roll_back()
             raise
         try:
@@ -225,12 +227,14 @@ class Writer:
                 try:
                     one.attempt(batch)
                 except Wanted as wanted:
+                    await batch.settled()
                     await wanted.fetch()
                     continue
                 except Exception as error:
                     # A refusal, or a mistake in somebody's `decide`: his alone.
                     one.failure = error
                 break
+            await batch.write_ahead()
 
     def _remember(self, batch: Batch) -> None:
         # It is committed: from here on nothing may look like a failure, nor be done again.
@@ -245,7 +249,7 @@ class Writer:
 
     async def _database(self) -> Database:
         if self._session is None or self._session.is_closed():
-            self._session = await self._connections.own(**_PLANS)
+            self._session = await self._connections.own(**PLANS)
         return Database(self._session)
 
     async def _give_up_session(self, error: BaseException) -> None:
