@@ -71,19 +71,19 @@ async def fill(store: Store, room_id: str, count: int) -> None:
         await store.act(room_id, many(min(AT_ONCE, count - start)), timeout_s=600)
 
 
-async def reads(messages: int, folder: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        store = open_store(Path(place) / "rooms.db")
-        await store.open()
-        await fill(store, "short", SHORT)
-        await fill(store, "long", messages)
-        times: dict[str, list[float]] = {"short": [], "long": []}
-        for _ in range(READS):
-            for name, took in times.items():
-                began = time.perf_counter()
-                await store.read(name, limit=PAGE)
-                took.append(time.perf_counter() - began)
-        await store.aclose()
+async def reads(messages: int, target: str | Path) -> None:
+    """Fill a store with a long room and a short one, and read the end of both in turn."""
+    store = open_store(target)
+    await store.open()
+    await fill(store, "short", SHORT)
+    await fill(store, "long", messages)
+    times: dict[str, list[float]] = {"short": [], "long": []}
+    for _ in range(READS):
+        for name, took in times.items():
+            began = time.perf_counter()
+            await store.read(name, limit=PAGE)
+            took.append(time.perf_counter() - began)
+    await store.aclose()
     short, long = (statistics.median(times[name]) * 1e6 for name in ("short", "long"))
     print(
         f"last {PAGE} of {messages:,}: {long:.0f} us; of {SHORT}: {short:.0f} us; "
@@ -125,7 +125,8 @@ def main() -> None:
     args = parser.parse_args()
     print(machine.describe(args.folder))
     openings(args.rooms, args.messages, args.folder)
-    asyncio.run(reads(args.messages, args.folder))
+    with tempfile.TemporaryDirectory(dir=args.folder) as place:
+        asyncio.run(reads(args.messages, Path(place) / "rooms.db"))
 
 
 if __name__ == "__main__":
