@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import asyncpg
@@ -11,10 +12,11 @@ from room_mcp.rooms import Message
 from room_mcp.store.cache import RoomCache
 from room_mcp.store.codec import micros
 from room_mcp.store.interface import MAX_AHEAD
+from room_mcp.store.postgres.batch import AHEAD_MESSAGES
 from room_mcp.store.postgres.connecting import SESSION
 from room_mcp.store.postgres.notices import notice
 from room_mcp.store.postgres.rows import Known, message_values
-from room_mcp.store.postgres.statements import CONTRACTS, KEYS, LOCK, WRITE, as_columns
+from room_mcp.store.postgres.statements import CONTRACTS, KEYS, LOCK, SAID, WRITE, as_columns
 from room_mcp.store.postgres.writer import MAX_BATCH_MESSAGES, PLANS
 
 from .posters import FINGERPRINT, ROOM, TEXT, new_id, new_key
@@ -84,13 +86,22 @@ class BarePostgres:
         said = [(no, at, *message_values(one)[1:], self._words) for at, (_, one, _) in numbered]
         keys = [(no, one.sender, key, FINGERPRINT, at) for at, (_, one, key) in numbered]
         rooms = [(no, rev + 1, seq + len(items), self._state, None)]
+        while len(said) > AHEAD_MESSAGES:
+            await db.fetchrow(
+                SAID, *_columns(said[:AHEAD_MESSAGES]), *_columns(keys[:AHEAD_MESSAGES])
+            )
+            del said[:AHEAD_MESSAGES], keys[:AHEAD_MESSAGES]
         await db.fetchrow(
             WRITE,
-            *as_columns(said, len(said[0])),
-            *as_columns(keys, len(keys[0])),
-            *as_columns(rooms, len(rooms[0])),
+            *_columns(said),
+            *_columns(keys),
+            *_columns(rooms),
             micros(now) // 1_000 * 1_000,
             notice("bare", [ROOM], directory=False),
         )
         await db.execute("COMMIT")
         self._rev = rev + 1
+
+
+def _columns(rows: list[tuple]) -> Sequence[Sequence[object]]:
+    return as_columns(rows, len(rows[0]))

@@ -79,9 +79,14 @@ class Decisions:
 
     def __init__(self, source: Source, memories: Memories) -> None:
         self.source = source
+        self._memories = memories
         self.loaded: dict[str, Kept] = {}
         self.earlier: dict[KeyRow, tuple[bytes, int]] = {}  # fingerprint, seq
-        self.hearing = Hearing(source, memories)
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Nothing is decided yet."""
+        self.hearing = Hearing(self.source, self._memories)
         self.rooms: dict[str, Room] = {}  # after the acts so far
         self.messages: dict[tuple[int, int], Message] = {}  # of these acts, by room no and seq
         self.keys: dict[KeyRow, tuple[bytes, int]] = {}  # of these acts

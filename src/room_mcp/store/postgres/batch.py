@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -44,14 +44,11 @@ class Batch(Decisions):
         super().__init__(PostgresSource(db), memories)
         self.db = db
         self._cache = cache
-        self._memories = memories
         self._now = now
         self._newest = 0  # when any room was changed last
         self._directory = False
         self._gone: list[str] = []
-        self._unwritten: list[tuple[int, Message]] = []  # with the numbers of their rooms
-        self._unwritten_keys: list[Sequence[Any]] = []
-        self._writing: asyncio.Task[Any] | None = None
+        self._running: asyncio.Task[Any] | None = None  # a statement that was sent
 
     # ---- what is there --------------------------------------------------------------------------
 
@@ -72,16 +69,26 @@ class Batch(Decisions):
             kept = known.kept(row, sources.get(row["room_no"]))
             self.loaded[kept.room.id] = kept
 
-    async def load_keys(self, keys: Iterable[tuple[str, IdempotencyKey]]) -> None:
-        """Look up idempotency keys by room id; after `load`, which waits for who has them."""
+    async def ask_for_keys(self, keys: Iterable[tuple[str, IdempotencyKey]]) -> None:
+        """Look up idempotency keys by room id, after `load`, which waits for who has them.
+
+        The answer comes while the first decisions are made as if all keys were new, as nearly
+        all are.
+        """
         wanted = [
             key_row(self.loaded[room_id].no, key) for room_id, key in keys if room_id in self.loaded
         ]
         if wanted:
-            for no, sender, key, fingerprint, seq in await self.db.rows(
-                statements.KEYS, *as_columns(wanted, 3)
-            ):
-                self.earlier[no, sender, key] = (fingerprint, seq)
+            await self._send(self.db.rows(statements.KEYS, *as_columns(wanted, 3)))
+
+    async def has_known_keys(self) -> bool:
+        """Wait for the answer. True: some keys stand for messages already, so what was decided
+        is forgotten."""
+        for no, sender, key, fingerprint, seq in await self.settled() or ():
+            self.earlier[no, sender, key] = (fingerprint, seq)
+        if self.earlier:
+            self.begin_anew()
+        return bool(self.earlier)
 
     async def decided(self, room_id: str, decide: Decide) -> Step:
         """One decision about a room that is brought in for it."""
@@ -170,14 +177,27 @@ class Batch(Decisions):
         """Let the database take what was said so far, while more is decided."""
         if len(self._unwritten) >= AHEAD_MESSAGES:
             await self.settled()
-            self._writing = asyncio.create_task(self.db.row(statements.SAID, *self._said()))
-            await asyncio.sleep(0)  # now it is sent
+            await self._send(self.db.row(statements.SAID, *self._said()))
 
-    async def settled(self) -> None:
-        """Wait until the connection is free again. Raises what has failed on it."""
-        if self._writing is not None:
-            writing, self._writing = self._writing, None
-            await writing
+    async def _send(self, statement: Coroutine[Any, Any, Any]) -> None:
+        """Let the server work on it, while something else is done here."""
+        self._running = asyncio.create_task(statement)
+        await asyncio.sleep(0)  # now it is sent
+
+    async def is_free(self) -> None:
+        """Wait until the connection is; what was sent last is still to be settled."""
+        if self._running is not None:
+            await asyncio.wait([self._running])
+
+    async def settled(self) -> Any:
+        """What was sent last, once the connection is free again. Raises what has failed on it."""
+        running, self._running = self._running, None
+        return None if running is None else await running
+
+    def begin_anew(self) -> None:
+        super().begin_anew()
+        self._unwritten: list[tuple[int, Message]] = []  # with the numbers of their rooms
+        self._unwritten_keys: list[Sequence[Any]] = []
 
     async def write(self, node: str, rest: Along) -> Changes:
         """Write what was decided, and tell the other nodes; then comes COMMIT.

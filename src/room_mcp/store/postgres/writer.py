@@ -20,10 +20,10 @@ from ..interface import Act, Done, OutcomeUnknown, StoreError
 from ..measuring import StoreMeasures
 from ..memories import Memories
 from ..work import State, fail
-from .batch import Batch, Changes
+from .batch import AHEAD_MESSAGES, Batch, Changes
 from .connecting import LOST, PASSES, Connections, closed, misfit, trouble
 from .database import CommitFailed, Database, Session
-from .rest import Rest, write
+from .rest import Along, Rest
 from .source import Wanted
 from .trying import pauses
 
@@ -137,14 +137,12 @@ class Writer:
     async def _store(self, works: Sequence[Acting]) -> None:
         """Commit it; what fails is told to those it concerns."""
         try:
-            await self._try(works)
-        except asyncio.CancelledError:
-            fail(works, _unknown(self._connections.address.shown))
-            for one in works:
-                one.finish()
-            raise
+            with self._rest.taken() as rest:
+                await self._try(works, rest)
         except StoreError as error:
             fail(works, error)
+            if isinstance(error, OutcomeUnknown):  # whoever waits here looks for himself
+                self._committed(Changes(tuple(one.room_id for one in works), directory=True))
         except Exception as error:
             # Something that cannot be written, in one of many: each tries again by itself.
             if len(works) > 1:
@@ -152,25 +150,37 @@ class Writer:
                     await self._store([one])
             else:
                 fail(works, self._told(error))
+        except BaseException:
+            # The writer ends; nobody may wait for it any more.
+            fail(works, _unknown(self._connections.address.shown))
+            for one in works:
+                one.finish()
+            raise
 
     def _told(self, error: Exception) -> Exception:
         reason = misfit(error)
         is_foreign = isinstance(reason, (asyncpg.PostgresError, asyncpg.InterfaceError))
         return trouble(reason, self._connections.address) if is_foreign else reason
 
-    async def _try(self, works: Sequence[Acting]) -> None:
+    async def _try(self, works: Sequence[Acting], rest: Along) -> None:
         """Try until it is committed, or known not to be, or the time is over."""
         unsure: Batch | None = None  # whose COMMIT was sent, and not answered
         waits = pauses()
         end = time.monotonic() + MAX_TRYING_S
         while True:
             try:
-                await self._transact(works, unsure)
+                await self._transact(works, rest, unsure)
                 return
             except _Unsure as failure:
                 unsure, error = failure.batch, failure.reason
             except PASSES as failure:
                 error = failure
+            except Exception as failure:
+                if unsure is None:
+                    raise
+                # Whatever it is, it says nothing about the COMMIT that was sent before.
+                await self._give_up_session(failure)
+                raise _unknown(self._connections.address.shown) from failure
             await self._give_up_session(error)
             pause_s = next(waits)
             if time.monotonic() + pause_s > end:
@@ -179,7 +189,9 @@ class Writer:
                 raise trouble(error, self._connections.address) from error
             await asyncio.sleep(pause_s)
 
-    async def _transact(self, works: Sequence[Acting], unsure: Batch | None) -> None:
+    async def _transact(
+        self, works: Sequence[Acting], rest: Along, unsure: Batch | None
+    ) -> None:
         db = await self._database()
         began = time.perf_counter()
         batch = Batch(db, self._cache, self._memories, self._clock())
@@ -188,12 +200,10 @@ class Writer:
             await batch.load({one.room_id: None for one in works})
             if unsure is not None:
                 batch = await self._as_it_was(db, unsure) or batch
-            rest = self._rest.taken()
             if batch is not unsure:
                 await self._decide(batch, works)
                 changes = await batch.write(self._node, rest)
             else:
-                await write(db, rest)
                 changes = Changes(tuple(room.id for room in batch.changed()), directory=True)
         except BaseException:
             with suppress(Exception):  # what led here is told
@@ -204,7 +214,6 @@ class Writer:
             await db.commit()
         except CommitFailed as error:
             raise _Unsure(batch, error) from error
-        self._rest.written(rest)
         self._remember(batch)
         if changes.room_ids:
             acts = sum(one.size for one in works)
@@ -219,22 +228,32 @@ class Writer:
         return unsure if is_stored else None
 
     async def _decide(self, batch: Batch, works: Sequence[Acting]) -> None:
-        await batch.load_keys(
+        await batch.ask_for_keys(
             (one.room_id, act.key) for one in works for act in one.acts if act.key is not None
         )
-        for one in works:
-            while True:
-                try:
-                    one.attempt(batch)
-                except Wanted as wanted:
-                    await batch.settled()
-                    await wanted.fetch()
-                    continue
-                except Exception as error:
-                    # A refusal, or a mistake in somebody's `decide`: his alone.
-                    one.failure = error
-                break
+        first, others = works[:AHEAD_MESSAGES], works[AHEAD_MESSAGES:]
+        for one in first:
+            await self._attempt(batch, one)
+        if await batch.has_known_keys():
+            for one in first:
+                await self._attempt(batch, one)
+        for one in others:
             await batch.write_ahead()
+            await self._attempt(batch, one)
+
+    @staticmethod
+    async def _attempt(batch: Batch, acting: Acting) -> None:
+        while True:
+            try:
+                acting.attempt(batch)
+            except Wanted as wanted:
+                await batch.is_free()
+                await wanted.fetch()
+                continue
+            except Exception as error:
+                # A refusal, or a mistake in somebody's `decide`: his alone.
+                acting.failure = error
+            return
 
     def _remember(self, batch: Batch) -> None:
         # It is committed: from here on nothing may look like a failure, nor be done again.
