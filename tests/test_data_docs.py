@@ -13,6 +13,7 @@ from room_mcp import certificates, connected, serving
 from room_mcp.cli.parser import build
 from room_mcp.settings import SETTINGS, Settings
 from room_mcp.store.opening import open_store
+from room_mcp.store.postgres import schema
 from room_mcp.store.sqlite.transactions import MAX_WAL_PAGES
 
 ROOT = Path(__file__).parent.parent
@@ -45,6 +46,17 @@ def test_the_tables_are_those_of_the_schema(tmp_path: Path):
 
     assert set(first_cells("What the store holds")) == tables
     assert len(first_cells("What the store holds")) == len(tables)
+
+
+def test_the_tables_of_postgresql_are_those_but_for_what_is_said():
+    of_sqlite_alone = {"words", "words_data", "words_idx", "words_docsize", "words_config"}
+    of_sqlite_alone |= {"sqlite_sequence"}
+
+    told = {*first_cells("What the store holds"), *first_cells("In PostgreSQL")}
+
+    scripts = "\n".join(schema.scripts().values())
+    tables = {"meta", *re.findall(r"^CREATE (?:UNLOGGED )?TABLE (\w+)", scripts, re.M)}
+    assert told - of_sqlite_alone == tables
 
 
 def test_the_files_are_those_that_the_code_writes():

@@ -39,6 +39,7 @@ OPTIONS = {
     "restore": ["FILE", "--yes", "--store", "--json"],
     "check": ["FILE", "--store", "--json"],
     "vacuum": ["--store", "--json"],
+    "migrate": ["--from", "--to", "STORE", "--json"],
     "doctor": ["--json"],
     "report": ["FILE", "--store"],
     "version": [],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -65,6 +67,45 @@ def file_at(target: str | Path) -> Path:
     )
 
 
+def is_database(target: str | Path) -> bool:
+    """Whether a store's address is that of a database, which any number of machines share."""
+    scheme = _SCHEME.match(str(target))
+    return scheme is not None and scheme[1].lower() in _POSTGRES
+
+
+def shown(target: str | Path) -> str:
+    """Where a store is, as anybody may see it: a real path, or a database without its login.
+
+    The same for all spellings of one file.
+    """
+    address = str(target)
+    if is_database(address):
+        return f"postgresql://{_behind_login(address)}"
+    scheme = _SCHEME.match(address)
+    if address in _IN_MEMORY:
+        return address
+    if scheme is None:
+        return str(_real(Path(address)))
+    return str(file_at(address)) if scheme[1].lower() == "sqlite" else f"{scheme[1]}://…"
+
+
+def holds_password(target: str | Path) -> bool:
+    """Whether a password stands in the address of a database."""
+    if not is_database(target):
+        return False
+    rest = str(target).partition("://")[2]
+    login = rest.rpartition("@")[0]
+    return ":" in login.partition("@")[0] or "password=" in rest.lower()
+
+
+def _behind_login(address: str) -> str:
+    """Hosts and name. Also of an address that is spelt wrongly: a password may hold anything."""
+    place, _, options = address.partition("://")[2].partition("?")
+    if "@" in options and "@" not in place:
+        return "…"  # nobody can tell where the login ends
+    return place.rpartition("@")[2].partition("#")[0]
+
+
 def _path_in(address: str) -> Path:
     """`sqlite:///rel/path` and `sqlite:////abs/path`, as SQLAlchemy reads them."""
     rest = address[len("sqlite://") :]
@@ -76,8 +117,16 @@ def _path_in(address: str) -> Path:
 
 
 def _postgres(address: str) -> Store:
-    try:
+    with asyncpg_wanted():
         from .postgres import PostgresStore
+    return PostgresStore(address)
+
+
+@contextmanager
+def asyncpg_wanted() -> Generator[None]:
+    """Around imports that need asyncpg. Raises StoreUnavailable when it is not installed."""
+    try:
+        yield
     except ModuleNotFoundError as error:
         if error.name != "asyncpg":
             raise
@@ -85,7 +134,6 @@ def _postgres(address: str) -> Store:
             "A store in PostgreSQL needs asyncpg, which is not installed.",
             advice="Install it: pip install 'room-mcp[postgres]'",
         ) from None
-    return PostgresStore(address)
 
 
 def _sqlite(path: Path) -> Store:

@@ -15,7 +15,7 @@ import asyncpg
 from ..interface import OutcomeUnknown, StoreBusy, StoreError, StoreUnavailable
 from .database import CommitFailed, Database, Session
 
-CONNECT_S = 5
+CONNECT_S = 5.0  # for all hosts of the address together
 COMMAND_S = 20.0  # for one statement; then its connection is given up
 BORROW_S = 5.0  # that a call waits for a connection of the pool
 LENT = 10  # connections of the pool, unless the address says otherwise
@@ -41,6 +41,8 @@ SESSION = {
     "timezone": "UTC",
 }
 
+MOVED = "RM001"  # of whatever would be written to a store whose rooms were moved away
+
 LOST = (
     *(OSError, EOFError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError),
     *(asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError),
@@ -49,7 +51,7 @@ LOST = (
 
 PASSES = (
     *(*LOST, asyncpg.TransactionRollbackError, asyncpg.LockNotAvailableError),
-    *(asyncpg.InsufficientResourcesError, asyncpg.QueryCanceledError),
+    *(asyncpg.OutOfMemoryError, asyncpg.TooManyConnectionsError, asyncpg.QueryCanceledError),
     # A pooled connection to a primary that is a standby now.
     asyncpg.ReadOnlySQLTransactionError,
 )
@@ -61,9 +63,10 @@ _asyncpg: Any = asyncpg
 
 
 class Address(NamedTuple):
-    """Where the database is: `url` for asyncpg, `shown` without what is secret."""
+    """Where the database is: `urls` for asyncpg, one for each host, `shown` without what is
+    secret."""
 
-    url: str
+    urls: tuple[str, ...]
     shown: str
     lent: int
 
@@ -82,10 +85,13 @@ def address_in(url: str) -> Address:
         raise _no_address(str(error)) from None
     if not 2 <= lent <= MAX_LENT:
         raise _no_address(f"{LIMIT_OF_LENT} is 2 to {MAX_LENT:,}")
-    hosts = parts.netloc.rpartition("@")[2]
+    user, at, hosts = parts.netloc.rpartition("@")
     name = unquote(parts.path.lstrip("/"))
-    kept = urlunsplit(parts._replace(query=urlencode(query)))
-    return Address(kept, f"postgresql://{hosts}/{name}", lent)
+    urls = (
+        urlunsplit(parts._replace(netloc=f"{user}{at}{host}", query=urlencode(query)))
+        for host in hosts.split(",")
+    )
+    return Address(tuple(urls), f"postgresql://{hosts}/{name}", lent)
 
 
 def _no_address(why: str) -> StoreUnavailable:
@@ -100,18 +106,18 @@ class Connections:
 
     def __init__(self, address: Address) -> None:
         self.address = address
+        self._hosts = list(address.urls)  # the one that was well last comes first
         self._pool: Any = None
 
     async def open(self) -> None:
         """Raises StoreError when the database cannot be reached, or must not be used."""
         with self.errors():
             self._pool = await _asyncpg.create_pool(
-                self.address.url,
-                min_size=1,
+                connect=self._connect,
+                min_size=0,  # else asyncpg fills the log while the database is away
                 max_size=self.address.lent,
                 reset=_leave_as_it_is,
                 max_inactive_connection_lifetime=60,
-                timeout=CONNECT_S,
                 command_timeout=COMMAND_S,
                 server_settings=SESSION,
             )
@@ -131,7 +137,9 @@ class Connections:
             raise StoreUnavailable("The store is not open.")
         try:
             session = await self._pool.acquire(timeout=BORROW_S)
-        except TimeoutError:
+        except TimeoutError as error:
+            if self._pool.get_size() < self.address.lent:
+                raise trouble(error, self.address) from error
             raise StoreBusy(
                 f"All {self.address.lent} connections to {self.address.shown} are in use.",
                 advice=f"Try again; if it lasts, raise {LIMIT_OF_LENT} in the store's address.",
@@ -143,21 +151,46 @@ class Connections:
 
     async def own(self, **settings: str) -> Session:
         """A connection beside the pool, with more settings for its session."""
-        session: Session = await _asyncpg.connect(
-            self.address.url,
-            timeout=CONNECT_S,
-            command_timeout=COMMAND_S,
-            server_settings={**SESSION, **settings},
+        session: Session = await self._connect(
+            command_timeout=COMMAND_S, server_settings={**SESSION, **settings}
         )
         return session
+
+    async def patient(self, **settings: str) -> Session:
+        """As `own`; its statements may take as long as they need."""
+        session: Session = await self._connect(server_settings={**SESSION, **settings})
+        return session
+
+    async def _connect(self, *_: object, **options: Any) -> Any:
+        """A connection to the first host that takes us.
+
+        Each has a time of its own, which asyncpg does not give them: where the primary is silent,
+        nobody would come to the one that has taken its place.
+        """
+        lost: Exception | None = None
+        for host in list(self._hosts):
+            try:
+                session = await _asyncpg.connect(
+                    host, timeout=CONNECT_S / len(self._hosts), **options
+                )
+            except LOST as error:
+                lost = error
+            else:
+                self._hosts.sort(key=lambda other: other != host)
+                return session
+        assert lost is not None
+        raise lost
 
     def errors(self) -> _Errors:
         """Lets errors of the database rise as those of a store."""
         return _Errors(self.address)
 
 
-async def _leave_as_it_is(_: object) -> None:
-    """No statement of ours leaves anything behind in a session, so nothing is to be reset."""
+async def _leave_as_it_is(session: Session) -> None:
+    """No statement of ours leaves anything behind in a session, so nothing is to be reset; but
+    whoever is cancelled twice may not have come to roll back."""
+    if session.is_in_transaction():
+        await session.execute("ROLLBACK")
 
 
 class _Errors:
@@ -182,6 +215,9 @@ def trouble(error: Exception, address: Address) -> StoreError:
             f"The connection to {shown} was lost while committing.",
             advice="Retry with the same idempotency key.",
         )
+    if getattr(error, "sqlstate", None) == MOVED:
+        parts = (str(getattr(error, name, "") or "") for name in ("message", "hint"))
+        return StoreUnavailable(next(parts), advice=next(parts))
     for kinds, told in _TROUBLES:
         if isinstance(error, kinds):
             return told(shown, error)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 import anyio
 
+COMMIT_S = 20.0  # then its connection is given up, and nobody knows what has become of it
 ROLLBACK_WAIT_S = 5.0  # then the connection is given up, and the server rolls back by itself
 
 SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -39,7 +41,7 @@ class Session(Protocol):
 
     async def fetchval(self, query: str, *args: Any) -> Any: ...
 
-    async def execute(self, query: str, *args: Any) -> str: ...
+    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str: ...
 
     async def add_listener(self, channel: str, callback: Callable[..., object]) -> None: ...
 
@@ -84,8 +86,8 @@ class Database:
         Args:
             begin: LASTING, PASSING or SNAPSHOT.
         """
-        await self._session.execute(begin)
         try:
+            await self._session.execute(begin)
             yield
         except BaseException:
             await self.roll_back()
@@ -94,8 +96,19 @@ class Database:
 
     async def commit(self) -> None:
         """Raises CommitFailed."""
+        # What takes too long, or whose caller is cancelled, asyncpg has the server cancel. A commit
+        # that waits for a standby is done then without it: others see what may yet be lost.
+        committing = asyncio.ensure_future(self._session.execute("COMMIT", timeout=2 * COMMIT_S))
         try:
-            status = await self._session.execute("COMMIT")
+            await asyncio.wait([committing], timeout=COMMIT_S)
+        finally:
+            if not committing.done():
+                self._session.terminate()
+                committing.add_done_callback(_is_seen)
+        if not committing.done():
+            raise CommitFailed(f"no answer within {COMMIT_S:g} s")
+        try:
+            status = committing.result()
         except Exception as error:
             raise CommitFailed from error
         if status != "COMMIT":  # something had failed before, and was passed over
@@ -113,3 +126,9 @@ class Database:
                 self._session.terminate()
         if waiting.cancelled_caught:
             self._session.terminate()
+
+
+def _is_seen(ended: asyncio.Future[str]) -> None:
+    """Nobody waits for it any more, so nobody is to be told of its error."""
+    if not ended.cancelled():
+        ended.exception()

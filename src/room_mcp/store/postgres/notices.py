@@ -10,6 +10,9 @@ MAX_BYTES = 7_900  # PostgreSQL takes 8,000
 _EVERYTHING = "*"  # too many rooms to name
 _DIRECTORY = "/"
 
+ALL_CHANGED = f"- {_DIRECTORY} {_EVERYTHING}"
+"""A notice of no node: whoever waits for anything looks again."""
+
 
 class Notice(NamedTuple):
     """`room_ids` is None when it may be any room."""

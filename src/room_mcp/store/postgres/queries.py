@@ -27,6 +27,7 @@ from ..interface import (
     StoreUnavailable,
 )
 from ..marks import MAX_SEQ
+from ..moved import must_be_here
 from .database import SNAPSHOT, Database, Record
 from .rows import (
     MESSAGE_COLUMNS,
@@ -349,6 +350,7 @@ async def directory_version(db: Database, cache: RoomCache) -> int:
     )
     assert record is not None
     version, epoch = record
+    must_be_here(str(epoch))
     cache.found_epoch(str(epoch))
     return int(version)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import NamedTuple
 
@@ -17,7 +19,7 @@ Slots = tuple[str, str, str]  # subject, kind, holder
 
 
 class Along(NamedTuple):
-    """What a transaction takes along; it is noted still until `Rest.written`."""
+    """What a transaction takes along; it is noted still until that is committed."""
 
     marks: Mapping[MarkKey, Reading]
     uses: Mapping[str, datetime]
@@ -32,6 +34,9 @@ class Rest:
         self.refusals = Refusals()
         self._uses: dict[str, datetime] = {}  # of server keys, by id
         self._slots: dict[Slots, int] = {}  # that are given back: how many are left
+        self._giving_back = asyncio.Lock()
+        self._has_refusals = asyncio.Event()  # whether they are here, or with a transaction
+        self._has_refusals.set()
 
     def add_use(self, key_id: str, at: datetime) -> None:
         self._uses[key_id] = max(at, self._uses.get(key_id, at))
@@ -43,12 +48,31 @@ class Rest:
         """Whether there is anything to write."""
         return any((self.marks.pending(), self._uses, self.refusals.pending(), self._slots))
 
-    def taken(self) -> Along:
-        """All but the slots, as it is now."""
-        return Along(self.marks.pending(), dict(self._uses), self.refusals.pending())
+    @contextmanager
+    def taken(self) -> Generator[Along]:
+        """All but the slots, for a transaction; forgotten if the block ends without an error.
 
-    def written(self, taken: Along) -> None:
-        """Forget what a commit took along; what came later stays."""
+        Refusals go with one transaction at a time: two would both write them.
+        """
+        is_bearer = self._has_refusals.is_set()
+        refusals = self.refusals.pending() if is_bearer else ()
+        along = Along(self.marks.pending(), dict(self._uses), refusals)
+        if is_bearer:
+            self._has_refusals.clear()
+        try:
+            yield along
+            self._forget(along)
+        finally:
+            if is_bearer:
+                self._has_refusals.set()
+
+    async def wait_for_refusals(self) -> None:
+        """Until they are with no transaction."""
+        while not self._has_refusals.is_set():
+            await self._has_refusals.wait()
+
+    def _forget(self, taken: Along) -> None:
+        """What came later stays."""
         self.marks.written(taken.marks)
         self.refusals.written(taken.refusals)
         for key_id, at in taken.uses.items():
@@ -56,10 +80,14 @@ class Rest:
                 del self._uses[key_id]
 
     async def give_slots_back(self, db: Database) -> None:
-        """Write which slots are free, in a transaction that counts."""
-        slots, self._slots = self._slots, {}
-        for (subject, kind, holder), left in sorted(slots.items()):
-            await limiting.give_slots_back(db, subject, kind, holder, left=left)
+        """Write which slots are free, outside a transaction: whoever has given some back waits
+        for nobody, and whoever takes some anew comes after it."""
+        async with self._giving_back:
+            while self._slots:
+                slots, left = next(iter(self._slots.items()))
+                await limiting.give_slots_back(db, *slots, left=left)
+                if self._slots.get(slots) == left:
+                    del self._slots[slots]
 
 
 async def write_beside(db: Database, taken: Along) -> None:

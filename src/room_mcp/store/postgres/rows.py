@@ -13,6 +13,7 @@ from room_mcp.rooms.copying import changed
 
 from ..cache import Kept, RoomCache
 from ..codec import micros, moment, room_of, to_json, unknown_in
+from ..moved import must_be_here
 from ..tokens import content_tokens, is_half_pair, tokens
 from .database import Record
 
@@ -155,6 +156,7 @@ class Known(NamedTuple):
         """
         if record["state"] is None:
             return self.rooms[record["room_id"]]
+        must_be_here(record["epoch"])  # never the one of `is_known` when they were moved
         kept = room_from(record, source)
         self.cache.found_epoch(record["epoch"])
         self.cache.put(kept)

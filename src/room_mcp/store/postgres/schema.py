@@ -14,6 +14,7 @@ from typing import NamedTuple
 import asyncpg
 
 from ..interface import StoreUnavailable
+from ..moved import must_be_here
 from .database import Database
 
 LAST_BREAKING = 1
@@ -21,6 +22,7 @@ LAST_BREAKING = 1
 
 SECRET_BYTES = 32
 MIN_SERVER = 15  # the oldest that this is tested with
+MOVING_FROM = "moving_from"  # in `meta` while `room-mcp migrate` fills the database
 _LOCK = 0x726F6F6D  # "room": the advisory lock of whoever migrates
 
 
@@ -35,16 +37,28 @@ async def prepare(db: Database, shown: str) -> Opened:
     """Make a database ready.
 
     Raises:
-        StoreUnavailable: It is too old, read only, of another program or of a newer version.
+        StoreUnavailable: It is too old, read only, of another program or of a newer version; or
+            its rooms were moved away, or are still on their way to it.
     """
+    await bring_up_to_date(db, shown)
+    kept = dict(map(tuple, await db.rows("SELECT name, value FROM meta")))
+    must_be_here(kept["epoch"])
+    if MOVING_FROM in kept:
+        raise StoreUnavailable(
+            f"{shown} is being filled by `room-mcp migrate`.",
+            advice="Wait until that has ended; if it was stopped, run it again.",
+        )
+    return Opened(kept["epoch"], bytes.fromhex(kept["secret"]))
+
+
+async def bring_up_to_date(db: Database, shown: str) -> None:
+    """Run the scripts that the database has not seen. Raises StoreUnavailable, as `prepare`."""
     await _must_be_usable(db, shown)
     if not await _is_current(db, shown):
         async with db.transaction():
             await db.run("SELECT pg_advisory_xact_lock($1)", _LOCK)
             if not await _is_current(db, shown):
                 await _migrate(db, shown)
-    kept = dict(map(tuple, await db.rows("SELECT name, value FROM meta")))
-    return Opened(kept["epoch"], bytes.fromhex(kept["secret"]))
 
 
 def scripts() -> dict[int, str]:

@@ -27,6 +27,7 @@ from ..interface import (
     Hit,
     IdempotencyKey,
     Listed,
+    OutcomeUnknown,
     Page,
     Reading,
     StoreBusy,
@@ -47,7 +48,7 @@ from .batch import Batch, Changes
 from .connecting import Connections, address_in
 from .database import PASSING, Database
 from .listening import Listener
-from .rest import Along, Rest
+from .rest import Rest
 from .rest import write as write_rest
 from .schema import prepare
 from .trying import tried
@@ -220,39 +221,39 @@ class PostgresStore:
         return await self._query(lambda db: scrubbing.scrub(db, max_bytes))
 
     async def _change(self, change: Callable[[Batch], Awaitable[T]]) -> T:
-        """A transaction of its own that changes rooms."""
+        """A transaction of its own that changes rooms; never left half-way."""
 
-        async def write(db: Database, rest: Along) -> tuple[T, Batch, Changes]:
-            batch = Batch(db, self._cache, self._memories, self._clock())
-            result = await change(batch)
-            return result, batch, await batch.write(self._node, rest)
+        async def transact() -> tuple[T, Batch, Changes]:
+            with self._rest.taken() as rest:
+                async with self._connections.borrowed() as db, db.transaction():
+                    batch = Batch(db, self._cache, self._memories, self._clock())
+                    result = await change(batch)
+                    return result, batch, await batch.write(self._node, rest)
 
-        result, batch, changes = await self._write_with(write)
-        batch.remember()
-        if changes.room_ids:
-            self._on_committed(changes)
-        return result
-
-    async def _write(self, write: Callable[[Database], Awaitable[T]]) -> T:
-        """A transaction of its own about something else."""
-
-        async def write_all(db: Database, rest: Along) -> T:
-            result = await write(db)
-            await write_rest(db, rest)
+        async def changed() -> T:
+            try:
+                result, batch, changes = await tried(transact, self.address)
+            except OutcomeUnknown:
+                self._watchers.wake_all()  # they look for themselves
+                raise
+            batch.remember()
+            if changes.room_ids:
+                self._on_committed(changes)
             return result
 
-        return await self._write_with(write_all)
+        self._must_be_open()
+        return await _seen_through(changed())
 
-    async def _write_with(self, write: Callable[[Database, Along], Awaitable[T]]) -> T:
-        """A transaction that takes the rest along; never left half-way."""
+    async def _write(self, write: Callable[[Database], Awaitable[T]]) -> T:
+        """A transaction of its own about something else.
+
+        It takes nothing along: it may hold rows already that others take in another order.
+        """
         self._must_be_open()
 
         async def transact() -> T:
-            rest = self._rest.taken()
             async with self._connections.borrowed() as db, db.transaction():
-                result = await write(db, rest)
-            self._rest.written(rest)
-            return result
+                return await write(db)
 
         return await _seen_through(tried(transact, self.address))
 
@@ -373,21 +374,21 @@ class PostgresStore:
 
     async def _write_rest(self) -> None:
         """Write what no commit took along; what cannot be written waits for the next one."""
+        await self._rest.wait_for_refusals()
         if not self._rest:
             return
-        rest = self._rest.taken()
 
         async def transact() -> None:
-            async with self._connections.borrowed() as db, db.transaction(PASSING):
+            async with self._connections.borrowed() as db:
                 await self._rest.give_slots_back(db)
-                await write_rest(db, rest)
+                with self._rest.taken() as rest:
+                    async with db.transaction(PASSING):
+                        await write_rest(db, rest)
 
         try:
             await tried(transact, self.address)
         except StoreError as error:
             logger.warning("What is only noted could not be written: %s", error)
-        else:
-            self._rest.written(rest)
 
     # ---- the audit ------------------------------------------------------------------------------
 
@@ -487,9 +488,10 @@ class PostgresStore:
         self._must_be_open()
 
         async def transact() -> T:
-            async with self._connections.borrowed() as db, db.transaction(PASSING):
+            async with self._connections.borrowed() as db:
                 await self._rest.give_slots_back(db)
-                return await count(db)
+                async with db.transaction(PASSING):
+                    return await count(db)
 
         try:
             async with asyncio.timeout(COUNT_TIMEOUT_S):

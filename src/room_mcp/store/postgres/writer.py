@@ -172,6 +172,8 @@ class Writer:
                 await self._transact(works, rest, unsure)
                 return
             except _Unsure as failure:
+                if unsure is None:  # what has become of it can be asked, however long it took
+                    end = time.monotonic() + MAX_TRYING_S
                 unsure, error = failure.batch, failure.reason
             except PASSES as failure:
                 error = failure

@@ -14,10 +14,20 @@ from ..codec import micros, state_from, to_json
 from ..deciding import Decisions, is_listed_otherwise, key_row, member_changes
 from ..interface import MAX_AHEAD, IdempotencyKey
 from ..memories import Memories
+from ..moved import must_be_here
 from ..tokens import content_tokens
 from . import auditing, scrubbing
 from .connection import Database
-from .rows import MESSAGE_COLUMNS, Row, insert, key_of, message_row, rows_matching, stored
+from .rows import (
+    MESSAGE_COLUMNS,
+    STORED_EPOCH,
+    Row,
+    insert,
+    key_of,
+    message_row,
+    rows_matching,
+    stored,
+)
 from .source import SqliteSource
 
 
@@ -39,9 +49,10 @@ class Batch(Decisions):
         ((rev, newest, epoch),) = db.rows(
             "SELECT (SELECT coalesce(max(rev), 0) FROM rooms),"
             " (SELECT coalesce(max(updated_at), 0) FROM rooms WHERE updated_at <= ?),"
-            " (SELECT value FROM meta WHERE name = 'epoch')",
+            f" {STORED_EPOCH}",
             (micros(now + MAX_AHEAD),),
         )
+        must_be_here(str(epoch))
         self.rev = 1 + int(rev)
         cache.found_epoch(str(epoch), int(rev))
         self.is_restored = memories.belong_to(str(epoch))  # since the last transaction of ours

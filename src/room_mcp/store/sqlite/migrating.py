@@ -22,10 +22,15 @@ import apsw
 from room_mcp.rooms import skeleton
 
 from ..interface import StoreUnavailable
+from ..moved import must_be_here
 from .connection import Database
+from .rows import stored_epoch
 
 LAST_BREAKING = 4
 """The newest script that older versions cannot work beside; raised in a major version only."""
+
+NEVER_WRITTEN = 1_000_000
+"""The `schema` of a file whose rooms were moved away: every version refuses it."""
 
 
 def migrate(db: Database, path: Path) -> None:
@@ -35,9 +40,12 @@ def migrate(db: Database, path: Path) -> None:
     refuses the file. `expanded` is the newest one of all; 0.1.0 neither reads nor writes it.
 
     Raises:
-        StoreUnavailable: A newer major version wrote the file, or another program did.
+        StoreUnavailable: A newer major version wrote the file, or another program did, or its
+            rooms were moved away.
     """
     breaking = _breaking(db, path)
+    if breaking == NEVER_WRITTEN:
+        must_be_here(stored_epoch(db))
     if breaking > LAST_BREAKING:
         raise StoreUnavailable(
             f"{path} was written by a newer room-mcp (schema {breaking}; this one knows "

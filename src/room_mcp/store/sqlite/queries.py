@@ -16,9 +16,10 @@ from room_mcp.rooms.refusals import RoomNotFound
 from ..cache import Kept, RoomCache
 from ..codec import micros, moment, to_json
 from ..interface import MAX_PAGE_MESSAGES, MAX_SCANNED, Head, Hit, Listed, Page
+from ..moved import must_be_here
 from ..tokens import is_half_pair, tokens
 from .connection import Database, SqlValue
-from .rows import key_of, messages_where, stored, stored_epoch
+from .rows import STORED_EPOCH, key_of, messages_where, stored, stored_epoch
 
 
 def rooms(db: Database, cache: RoomCache, room_ids: Collection[str]) -> dict[str, Kept]:
@@ -42,8 +43,10 @@ def room(db: Database, cache: RoomCache, room_id: str) -> Kept:
 def _kept(db: Database, cache: RoomCache, id: str, no: int, rev: int) -> Kept:
     kept = cache.get(id)
     if kept is None or kept.rev != rev:
+        epoch = stored_epoch(db)
+        must_be_here(epoch)
         kept = stored(db, no, rev, id)
-        cache.found_epoch(stored_epoch(db), rev)
+        cache.found_epoch(epoch, rev)
         cache.put(kept)
     return kept
 
@@ -286,8 +289,9 @@ def directory_version(db: Database, cache: RoomCache) -> int:
         # Each maximum by itself: together they would be looked for in all rows.
         "SELECT (SELECT coalesce(max(dir_rev), 0) FROM rooms),"
         " (SELECT coalesce(max(rev), 0) FROM rooms),"
-        " (SELECT value FROM meta WHERE name = 'epoch')"
+        f" {STORED_EPOCH}"
     )
+    must_be_here(str(epoch))
     cache.found_epoch(str(epoch), int(rev))
     return int(version)
 

@@ -68,9 +68,17 @@ def stored(db: Database, no: int, rev: int, id: str) -> Kept:
     return Kept(no, rev, room, unknown_in(kept))
 
 
+# With the note where the rooms were moved to, if they were; see `store.moved`. It is a row of its
+# own, for earlier versions tell everybody the epoch.
+STORED_EPOCH = (
+    "(SELECT group_concat(value, '') FROM"
+    " (SELECT value FROM meta WHERE name IN ('epoch', 'moved') ORDER BY name))"
+)
+
+
 def stored_epoch(db: Database) -> str:
     """The name of this copy of the store; a restored one has another."""
-    return str(db.value("SELECT value FROM meta WHERE name = 'epoch'"))
+    return str(db.value(f"SELECT {STORED_EPOCH}"))
 
 
 @lru_cache(maxsize=4_096)  # in a room the same few are woken again and again

@@ -1,0 +1,132 @@
+"""`room-mcp migrate`: what it says, and what the commands of this machine say after it."""
+
+from __future__ import annotations
+
+import os
+import pty
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from cli_shell import Shell, run_python
+from postgres_databases import empty_database
+
+PASSWORD = "ill-kept-" + "word"
+
+
+def told(url: str) -> str:
+    """The database without the login."""
+    parts = urlsplit(url)
+    return f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def test_the_rooms_of_this_machine_move_and_its_commands_say_where_to(shell: Shell):
+    room_id = shell.room("review", "hello", "world")
+    database = empty_database()
+
+    said = shell("migrate", "--to", database)
+
+    assert said.code == 0
+    assert f"Moved 1 room with 2 messages to {told(database)}" in said.out
+    assert "ROOM_MCP_STORE=postgresql://USER:PASSWORD@HOST/DATABASE" in said.out
+    assert "100 %: 2 of 2 messages" in said.err
+    for words in (["history", room_id], ["send", room_id, "more", "--as", "ann"], ["rooms"]):
+        refused = shell(*words)
+        assert refused.code == 1
+        assert f"were moved to {told(database)} on " in refused.err
+        assert "room-mcp connect" in refused.err
+
+
+def test_commands_and_hosts_use_the_database_that_is_their_store(shell: Shell):
+    room_id = shell.room("review", "hello")
+    database = empty_database()
+    shell("migrate", "--to", database)
+    shell.env["ROOM_MCP_STORE"] = database
+
+    assert shell("send", room_id, "more", "--as", "ann").code == 0
+    assert "more" in shell("history", room_id).out
+    assert "move" in shell("audit").out
+
+
+def test_there_and_back_again(shell: Shell, tmp_path: Path):
+    room_id = shell.room("review", "hello")
+    database, back = empty_database(), tmp_path / "back.db"
+    shell("migrate", "--to", database)
+
+    facts = shell("migrate", "--from", database, "--to", str(back), "--json").json
+    shell.env["ROOM_MCP_STORE"] = str(back)
+
+    assert facts.keys() == {"to", "rooms", "messages", "passes", "blockedMs"}
+    assert (facts["to"], facts["rooms"], facts["messages"]) == (str(back), 1, 1)
+    assert "hello" in shell("history", room_id).out
+    assert shell("check").code == 0
+
+
+def test_on_a_terminal_there_is_a_bar(shell: Shell):
+    shell.room("review", "hello")
+    ours, terminal = pty.openpty()
+    code = (
+        "import sys\nfrom room_mcp.cli.migrating import Bar\nsys.stderr = open(0, 'w')\n"
+        "with Bar() as bar:\n    bar(1, 2)\n    bar(1, 2)\n    bar(2, 2)\n"
+    )
+    try:
+        import subprocess
+        import sys
+
+        subprocess.run(
+            [sys.executable, "-c", code], stdin=terminal, env=shell.whole_environment, check=True
+        )
+        shown = os.read(ours, 10_000).decode()
+    finally:
+        os.close(ours)
+        os.close(terminal)
+
+    assert shown.count(" 50 %") == shown.count(" 100 %") == 1
+    assert "messages/s" in shown
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "why"),
+    [
+        ("a.db", "b.db", "backup and restore"),
+        ("postgresql://db/a", "postgres://db/b", "pg_dump"),
+    ],
+)
+def test_stores_of_one_kind_are_copied_otherwise(shell: Shell, source: str, target: str, why: str):
+    said = shell("migrate", "--from", source, "--to", target)
+
+    assert said.code == 2
+    assert why in said.err
+
+
+def test_the_rooms_of_a_server_are_moved_there(shell: Shell):
+    shell.env["ROOM_MCP_URL"] = "https://rooms.example"
+
+    said = shell("migrate", "--to", "postgresql://db/rooms")
+
+    assert said.code == 2
+    assert "its operator moves them" in said.err
+
+
+@pytest.mark.parametrize("option", ["--from", "--to"])
+def test_a_password_is_never_said(shell: Shell, tmp_path: Path, option: str):
+    shell.room("review", "hello")
+    ends = {"--from": str(shell.home / "rooms.db"), "--to": str(tmp_path / "new.db")}
+    ends[option] = f"postgresql://ann:{PASSWORD}@127.0.0.1:1/rooms"
+
+    said = shell("migrate", *(word for pair in ends.items() for word in pair))
+
+    assert said.code == 1
+    assert "postgresql://127.0.0.1:1/rooms" in said.err
+    assert PASSWORD not in said.err + said.out
+
+
+def test_the_help_imports_nothing_heavy(shell: Shell):
+    code = (
+        "import sys\nfrom room_mcp.cli import main\nsys.stdout = sys.stderr\n"
+        "try:\n    main(['migrate', '--help'])\nexcept SystemExit:\n    pass\n"
+        "sys.stdout = sys.__stdout__\n"
+        "print(*({'apsw', 'asyncpg', 'asyncio', 'pydantic', 'anyio'} & set(sys.modules)))"
+    )
+
+    assert run_python(code, env=shell.whole_environment) == []
