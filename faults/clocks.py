@@ -1,6 +1,6 @@
 """A clock that jumps and stands still, under a server with limits and callers at work.
 
-    python -m faults.clocks [--rounds 3]
+    python -m faults.clocks [--rounds 3] [--postgres]
 
 Numbers, keys and limits do not mind: nobody is locked out, and the times of a room never go back.
 The server's clock is handed in; the clock of the machine is left alone.
@@ -13,6 +13,7 @@ import asyncio
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -25,8 +26,9 @@ from room_mcp.settings import Settings
 from room_mcp.store.interface import MAX_PAGE_MESSAGES, Store
 from room_mcp.store.sqlite.store import SqliteStore
 
+from .clusters import Cluster, skipped
 from .crowd import crowd
-from .ground import Seen, a_room, check
+from .ground import Place, Seen, a_room, check
 from .recording import ClientDoor
 
 ROUNDS = 3
@@ -57,13 +59,19 @@ class Clock:
 
 
 async def jump_about(
-    folder: Path, *, jumps: Sequence[timedelta], rounds: int, posts: int = POSTS
+    folder: Path,
+    *,
+    jumps: Sequence[timedelta],
+    rounds: int,
+    posts: int = POSTS,
+    database: str | None = None,
 ) -> Seen:
-    """One run."""
-    path, seen, clock = folder / "rooms.db", Seen(), Clock()
-    store = SqliteStore(path, clock=clock)
+    """One run, on a file in the folder or on an empty database."""
+    place: Place = database or folder / "rooms.db"
+    seen, clock = Seen(), Clock()
+    store = store_at(place, clock)
     settings = Settings(
-        folder, str(path), posts_per_s=POSTS_PER_S, reads_per_s=READS_PER_S, waits=WAITS
+        folder, str(place), posts_per_s=POSTS_PER_S, reads_per_s=READS_PER_S, waits=WAITS
     )
     limits = Limits.of(settings, requires_key=False)
     app = create_app(store, settings, clock=clock, limits=limits)
@@ -83,8 +91,16 @@ async def jump_about(
             await people.more_acknowledged(posts)
         for room in rooms:
             seen.findings += await times(store, room)
-    seen.findings += await check(seen.recording, path, rooms)
+    seen.findings += await check(seen.recording, place, rooms)
     return seen
+
+
+def store_at(place: Place, clock: Clock) -> Store:
+    if isinstance(place, Path):
+        return SqliteStore(place, clock=clock)
+    from room_mcp.store.postgres import PostgresStore  # late: asyncpg is an extra
+
+    return PostgresStore(place, clock=clock)
 
 
 async def times(store: Store, room: str) -> list[str]:
@@ -102,11 +118,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m faults.clocks", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--postgres", action="store_true", help="on a server of its own")
     args = parser.parse_args(arguments)
+    if args.postgres and skipped("clocks on PostgreSQL"):
+        return 0
     print(f"== clocks: {args.rounds} rounds of {len(JUMPS)} jumps", flush=True)
-    with tempfile.TemporaryDirectory(prefix="room-mcp-clocks-") as folder:
-        seen = asyncio.run(jump_about(Path(folder), jumps=JUMPS, rounds=args.rounds))
-    return seen.told("clocks")
+    with ExitStack() as ground:
+        folder = ground.enter_context(tempfile.TemporaryDirectory(prefix="room-mcp-clocks-"))
+        database = ground.enter_context(Cluster()).database() if args.postgres else None
+        seen = asyncio.run(
+            jump_about(Path(folder), jumps=JUMPS, rounds=args.rounds, database=database)
+        )
+    return seen.told("clocks on PostgreSQL" if args.postgres else "clocks")
 
 
 if __name__ == "__main__":

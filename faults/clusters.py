@@ -69,6 +69,14 @@ def why_no_cluster() -> str | None:
     return None
 
 
+def skipped(title: str) -> bool:
+    """Whether no database can be started here, which is said."""
+    why = why_no_cluster()
+    if why:
+        print(f"skipped  {title}: {why}", flush=True)
+    return bool(why)
+
+
 class Cluster:
     """One server in a temporary folder of its own, on the same port for all its life.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -83,14 +83,26 @@ async def a_room(store: Store, name: str) -> str:
     return created.id
 
 
-async def check(recording: Recording, path: Path, rooms: Iterable[str]) -> list[str]:
-    """What is wrong with the file of a store that nobody has open any more, and these rooms."""
+Place = Path | str
+"""Where a store is: its SQLite file, or the address of its database."""
+
+
+async def check(recording: Recording, place: Place, rooms: Sequence[str]) -> list[str]:
+    """What is wrong with the store at a place that nobody writes to any more, and these rooms."""
     authors = {posting.author for posting in recording.history().postings}
-    store = open_store(path)
+    store = open_store(place)
     await store.open()
-    found = [await kept(store, room, kept_keys(path, room, authors)) for room in rooms]
+    if isinstance(place, Path):
+        found = [await kept(store, room, kept_keys(place, room, authors)) for room in rooms]
+        faults = integrity(place)
+    else:
+        from . import postgres_rows  # late: asyncpg is an extra
+
+        keys = [await postgres_rows.kept_keys(place, room, authors) for room in rooms]
+        found = [await kept(store, *one) for one in zip(rooms, keys, strict=True)]
+        faults = await postgres_rows.integrity(place)
     await store.aclose()
-    return recording.history(found).findings() + integrity(path)
+    return recording.history(found).findings() + faults
 
 
 async def kept(store: Store, room_id: str, keys: dict[tuple[str, str], int] | None = None) -> Kept:

@@ -16,6 +16,9 @@ NOTICE = "room: "
 """How the text of a message begins that the room itself wrote, which nobody posted."""
 
 ROOM_CLOSED = "room_closed"
+KEYLESS = "without "
+"""How the key of a posting begins that was sent without one: it is the recording's name for it."""
+
 SHOWN_CHARS = 60  # of a text, in a finding
 
 
@@ -218,7 +221,7 @@ class _Room:
                         f"#{other.seq} {_short(other.text)} and #{posting.seq} "
                         f"{_short(posting.text)}"
                     )
-            if self._kept.keys:
+            if self._kept.keys and not posting.key.startswith(KEYLESS):
                 yield from self._kept_key(posting)
         by_seq: dict[int, tuple[str, str]] = {}
         for name, seq in self._kept.keys.items():

@@ -202,7 +202,7 @@ class StoreDoor:
     async def post(self, call: Call) -> int:
         key = IdempotencyKey(call.author, call.key, hashlib.sha256(call.text.encode()).digest())
         try:
-            done = await self._store.act(call.room, _posts(call), key=key)
+            done = await self._store.act(call.room, deciding(call), key=key)
         except Refusal as refusal:
             raise Refused(refusal.code) from None
         except StoreError as error:
@@ -226,7 +226,8 @@ class StoreDoor:
         return [(one.seq, text_of(one.sender_type, one.content)) for one in page.messages]
 
 
-def _posts(call: Call) -> Callable[[Room, Past], Step]:
+def deciding(call: Call) -> Callable[[Room, Past], Step]:
+    """What a store is asked to do with a room."""
     draft = Draft(call.author, call.text, type=ENDING_TYPE if call.ends else "note")
     stamp = Stamp(datetime.now(UTC), (str(uuid.uuid4()), str(uuid.uuid4())))
     proof = Proof(trusted=True)

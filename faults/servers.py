@@ -22,7 +22,7 @@ from room_mcp.client import RoomsClient
 from room_mcp.store.opening import open_store
 
 from .dying import COMMITTED, UNCOMMITTED
-from .ground import WAIT_S, Seen, a_room, check, not_woken
+from .ground import WAIT_S, Place, Seen, a_room, check, not_woken
 from .history import ROOM_CLOSED
 from .recording import Call, ClientDoor, Told, post, read_to_the_end
 
@@ -48,11 +48,20 @@ class Server:
     """A `room-mcp serve` that can be killed and begun again; `url` stays the same.
 
     Args:
+        home: The folder of what it keeps beside its store; that of the file, where it is none.
         log: The descriptor of a file that takes what it logs.
     """
 
-    def __init__(self, path: Path, port: int, *, log: int = asyncio.subprocess.DEVNULL) -> None:
-        self._path = path
+    def __init__(
+        self,
+        store: Place,
+        port: int,
+        *,
+        home: Path | None = None,
+        log: int = asyncio.subprocess.DEVNULL,
+    ) -> None:
+        self._store = store
+        self._home = home or Path(store).parent
         self._port = port
         self._log = log
         self._process: asyncio.subprocess.Process | None = None
@@ -77,10 +86,10 @@ class Server:
         if doom is not None and doom.moment != ANSWERED:
             command = ("faults.dying", doom.moment, str(doom.after))
         kept = {name: text for name, text in os.environ.items() if not name.startswith("ROOM_MCP_")}
-        env = {**kept, "ROOM_MCP_HOME": str(self._path.parent)}
+        env = {**kept, "ROOM_MCP_HOME": str(self._home)}
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", *command),
-            *("serve", "--port", str(self._port), "--store", str(self._path)),
+            *("serve", "--port", str(self._port), "--store", str(self._store)),
             stdout=asyncio.subprocess.PIPE,
             stderr=self._log,
             env={**env, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -127,10 +136,17 @@ class Server:
 
 
 class Servers:
-    """One run."""
+    """One run.
 
-    def __init__(self, folder: Path, *, seed: int, kills: int, rooms: int) -> None:
-        self._path = folder / "rooms.db"
+    Args:
+        store: The address of an empty store; else it is a file in the folder.
+    """
+
+    def __init__(
+        self, folder: Path, *, seed: int, kills: int, rooms: int, store: str | None = None
+    ) -> None:
+        self._folder = folder
+        self._store: Place = store or folder / "rooms.db"
         self._kills = kills
         self._chance = random.Random(seed)
         self._begun = 0  # kills that somebody has taken on
@@ -141,18 +157,18 @@ class Servers:
         self.seen = Seen()
 
     async def run(self) -> Seen:
-        store = open_store(self._path)
+        store = open_store(self._store)
         await store.open()
         self._rooms = [await a_room(store, f"room {n}") for n in range(self._room_count)]
         self._open = list(self._rooms)
         await store.aclose()
-        servers = [Server(self._path, free_port()) for _ in range(SERVERS)]
+        servers = [Server(self._store, free_port(), home=self._folder) for _ in range(SERVERS)]
         try:
             await self._run(servers)
         finally:
             for server in servers:
                 server.put_down()
-        self.seen.findings += await check(self.seen.recording, self._path, self._rooms)
+        self.seen.findings += await check(self.seen.recording, self._store, self._rooms)
         self.seen.findings += not_woken(self.seen.recording.history())
         return self.seen
 

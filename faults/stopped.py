@@ -22,7 +22,7 @@ from room_mcp.store.interface import Store
 from room_mcp.store.opening import open_store
 
 from .crowd import CALLERS, crowd
-from .ground import Seen, a_room, check
+from .ground import Place, Seen, a_room, check
 from .recording import Recording, StoreDoor, read
 
 TIMES = 3
@@ -54,9 +54,9 @@ class Stopping:
         self._recording = recording
 
     @classmethod
-    async def start(cls, path: Path, room: str, recording: Recording) -> Stopping:
+    async def start(cls, place: Place, room: str, recording: Recording, *more: str) -> Stopping:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "faults.stopping", str(path), room),
+            *(sys.executable, "-m", "faults.stopping", str(place), room, *more),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},

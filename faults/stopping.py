@@ -1,7 +1,11 @@
-"""A process that stops itself in the midst of a transaction: python -m faults.stopping PATH ROOM
+"""A process that stops itself in the midst of a transaction.
+
+    python -m faults.stopping PATH ROOM [IDLE_MS]
 
 It posts and writes down its recording. Told so by a line of its input, it stops (SIGSTOP) at the
 next write into the WAL: it holds the file lock then, its act was claimed, and nothing is committed.
+Where PATH is the address of a database it stops before the next COMMIT, and holds the room until
+the server gives it up, after IDLE_MS if that is told.
 """
 
 from __future__ import annotations
@@ -46,8 +50,30 @@ class _File(apsw.VFSFile):
         super().xWrite(data, offset)  # pyright: ignore[reportUnknownMemberType] -- apsw's stub
 
 
-async def main(path: str, room: str) -> None:
-    disk = StoppingDisk()
+class StoppingCommits:
+    """`is_due`: the next COMMIT that is sent to PostgreSQL stops the process before."""
+
+    def __init__(self, idle_ms: str) -> None:
+        from room_mcp.store.postgres import connecting  # late: asyncpg is an extra
+        from room_mcp.store.postgres.database import Database
+
+        if idle_ms:
+            connecting.SESSION["idle_in_transaction_session_timeout"] = idle_ms
+        self.is_due = False
+        database: Any = Database
+        commit = database.commit
+
+        async def committed(db: Any) -> None:
+            if self.is_due:
+                self.is_due = False
+                os.kill(os.getpid(), signal.SIGSTOP)
+            await commit(db)
+
+        database.commit = committed
+
+
+async def main(path: str, room: str, idle_ms: str = "") -> None:
+    disk = StoppingCommits(idle_ms) if "://" in path else StoppingDisk()
     store = open_store(path)
     await store.open()
     write_out(OPENING)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from room_mcp.store.opening import open_store
 
-from .ground import Seen, a_room, check, not_woken
+from .ground import Place, Seen, a_room, check, not_woken
 from .recording import Call, Recording, StoreDoor, post
 
 KILLED = 4  # processes, each begun again after its kill
@@ -37,10 +37,10 @@ class Child:
 
     @classmethod
     async def start(
-        cls, kind: str, path: Path, name: str, seed: str, order: object, recording: Recording
+        cls, kind: str, place: Place, name: str, seed: str, order: object, recording: Recording
     ) -> Child:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "faults.child", kind, str(path), name, seed),
+            *(sys.executable, "-m", "faults.child", kind, str(place), name, seed),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=MAX_LINE_BYTES,
@@ -94,12 +94,20 @@ class Writers:
 
     Args:
         lines: After how many lines of its recording a writer is killed, at most.
+        store: The address of an empty store; else it is a file in the folder.
     """
 
     def __init__(
-        self, folder: Path, *, seed: int, kills: int, rooms: int, lines: int = MAX_LINES
+        self,
+        folder: Path,
+        *,
+        seed: int,
+        kills: int,
+        rooms: int,
+        lines: int = MAX_LINES,
+        store: str | None = None,
     ) -> None:
-        self._path = folder / "rooms.db"
+        self._store: Place = store or folder / "rooms.db"
         self._seed = seed
         self._kills = kills
         self._lines = lines
@@ -121,7 +129,7 @@ class Writers:
                 child.put_down()
 
     async def _run(self) -> Seen:
-        store = open_store(self._path)
+        store = open_store(self._store)
         await store.open()
         self._rooms = [await a_room(store, f"room {n}") for n in range(self._room_count)]
         async with asyncio.TaskGroup() as tasks:
@@ -136,7 +144,7 @@ class Writers:
                 call = Call(room, "owner", "end", f"owner ends {room}", ends=True)
                 await post(StoreDoor(store), self.seen.recording, call)
         await store.aclose()
-        self.seen.findings += await check(self.seen.recording, self._path, self._rooms)
+        self.seen.findings += await check(self.seen.recording, self._store, self._rooms)
         self.seen.findings += not_woken(self.seen.recording.history())
         return self.seen
 
@@ -200,6 +208,6 @@ class Writers:
             "dies_after": dies_after,
         }
         seed = f"{self._seed}-{name}-{life}"
-        child = await Child.start(kind, self._path, name, seed, order, self.seen.recording)
+        child = await Child.start(kind, self._store, name, seed, order, self.seen.recording)
         self._alive[name] = child
         return child
