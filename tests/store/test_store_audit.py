@@ -188,6 +188,24 @@ async def test_refusals_ride_on_the_next_commit(store: Store, other: Store):
     assert [act for act, _ in await acts(other)] == ["pause", "join"]
 
 
+async def test_each_refusal_is_written_once_whatever_is_committed_beside_it(store: Store):
+    rooms = [await new_room(store, name=f"room {number}") for number in range(4)]
+
+    async def busy(number: int) -> None:
+        for turn in range(10):
+            one = f"{number} {turn}"
+            store.note_refusal(replace(REFUSAL, subject=one, detail=one))
+            if number % 2:
+                await store.act(rooms[number % 4], says("hello"))
+            else:
+                await store.create(a_room(f"another {number} {turn}"))
+
+    await asyncio.gather(*map(busy, range(8)))
+
+    told = sorted(detail or "" for act, detail in await acts(store) if act == REFUSAL.act)
+    assert told == sorted(f"{number} {turn}" for number in range(8) for turn in range(10))
+
+
 async def test_refusals_are_written_by_themselves_soon(store: Store, other: Store):
     store.note_refusal(REFUSAL)
 

@@ -126,15 +126,18 @@ class Batch(Decisions):
         several the last changed. Nobody else opens one of that name meanwhile."""
         name = skeleton(like.name)
         await self.db.run("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"name:{name}")
-        id = await self.db.value(
-            "SELECT id FROM rooms WHERE name_key = $1 AND lifecycle IN ('open', 'paused')"
-            " AND (listed OR (owner = $2 AND owner <> '')) ORDER BY updated_at DESC LIMIT 1",
-            *(name, like.admission.owner),
-        )
-        if id is None:
-            return None
-        await self.load([id])
-        return self.room(id)
+        held: str | None = None
+        while True:
+            found = await self.db.value(
+                "SELECT id FROM rooms WHERE name_key = $1 AND lifecycle IN ('open', 'paused')"
+                " AND (listed OR (owner = $2 AND owner <> '')) ORDER BY updated_at DESC LIMIT 1",
+                *(name, like.admission.owner),
+            )
+            if found is None or found == held:
+                return None if found is None else self.room(found)
+            # Whoever held it may have closed it: only what is held stays as it was found.
+            await self.load([found])
+            held = found
 
     async def erase_texts(self, room_id: str) -> None:
         """Remove the contents of all messages and the words they are found by; after `put`."""

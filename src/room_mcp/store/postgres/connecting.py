@@ -8,9 +8,11 @@ import ssl
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple, cast
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 import asyncpg
+
+from room_mcp.store_address import shown
 
 from ..interface import OutcomeUnknown, StoreBusy, StoreError, StoreUnavailable
 from .database import CommitFailed, Database, Session
@@ -20,6 +22,7 @@ COMMAND_S = 20.0  # for one statement; then its connection is given up
 BORROW_S = 5.0  # that a call waits for a connection of the pool
 LENT = 10  # connections of the pool, unless the address says otherwise
 MAX_LENT = 1_000
+MAX_PORT = 65_535
 LIMIT_OF_LENT = "connection_limit"  # in the address, as other tools call it
 
 # Who holds a row longer than this while the others wait has died in the middle: a transaction
@@ -58,6 +61,11 @@ PASSES = (
 """What may be otherwise a moment later; all but disks that are full."""
 
 
+# Of the server, and of the database: each copy that is put back has another number.
+_BEGINNING = """
+SELECT (pg_postmaster_start_time(), oid)::text FROM pg_database WHERE datname = current_database()
+"""
+
 # Its types are partly unknown; `Session` names what is used.
 _asyncpg: Any = asyncpg
 
@@ -79,19 +87,37 @@ def address_in(url: str) -> Address:
     """
     try:
         parts = urlsplit(url)
-        query = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=False))
-        lent = int(query.pop(LIMIT_OF_LENT, LENT))
-    except ValueError as error:
-        raise _no_address(str(error)) from None
+    except ValueError:  # which would tell the login
+        raise _no_address("its host is none") from None
+    query = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=False))
+    limit = query.pop(LIMIT_OF_LENT, str(LENT))
+    lent = int(limit) if limit.isascii() and limit.isdigit() and len(limit) < 9 else 0
     if not 2 <= lent <= MAX_LENT:
         raise _no_address(f"{LIMIT_OF_LENT} is 2 to {MAX_LENT:,}")
+    if _is_cut_in_login(parts):
+        raise _no_address("in a login write / as %2F, ? as %3F, # as %23 and % as %25")
     user, at, hosts = parts.netloc.rpartition("@")
+    if not all(map(_has_right_port, hosts.split(","))):
+        raise _no_address("a port is 1 to 65,535")
     name = unquote(parts.path.lstrip("/"))
+    seen = shown(url) if "@" in parts.query else f"postgresql://{hosts}/{name}"
     urls = (
         urlunsplit(parts._replace(netloc=f"{user}{at}{host}", query=urlencode(query)))
         for host in hosts.split(",")
     )
-    return Address(tuple(urls), f"postgresql://{hosts}/{name}", lent)
+    return Address(tuple(urls), seen, lent)
+
+
+def _has_right_port(host: str) -> bool:
+    port = host.rpartition("]")[2].partition(":")[2]
+    return not port or (port.isascii() and port.isdigit() and 0 < int(port[:6]) <= MAX_PORT)
+
+
+def _is_cut_in_login(parts: SplitResult) -> bool:
+    """Whether a password holds what ends a host, so that a piece of it would be taken for one."""
+    names = [one.partition("=")[0] for one in parts.query.split("&")]
+    is_cut = any("@" in part for part in (parts.path, parts.fragment, *names))
+    return is_cut and "@" not in parts.netloc
 
 
 def _no_address(why: str) -> StoreUnavailable:
@@ -102,10 +128,18 @@ def _no_address(why: str) -> StoreUnavailable:
 
 
 class Connections:
-    """The connections of one node: a pool for short reads and writes, and some of their own."""
+    """The connections of one node: a pool for short reads and writes, and some of their own.
 
-    def __init__(self, address: Address) -> None:
+    Args:
+        begun_anew: Called when the database is perhaps not the one from before, and before
+            anything is asked of it: the server was started again, or another one is the primary.
+            It may have been set back, or lack what was committed last.
+    """
+
+    def __init__(self, address: Address, *, begun_anew: Callable[[], None] = lambda: None) -> None:
         self.address = address
+        self._begun_anew = begun_anew
+        self._beginning = ""  # of the database that was reached last
         self._hosts = list(address.urls)  # the one that was well last comes first
         self._pool: Any = None
 
@@ -133,12 +167,13 @@ class Connections:
     @asynccontextmanager
     async def borrowed(self) -> AsyncGenerator[Database]:
         """A connection of the pool. Raises StoreBusy when none is free for too long."""
-        if self._pool is None:
+        pool = self._pool  # kept: it is closed once all is given back that was borrowed
+        if pool is None:
             raise StoreUnavailable("The store is not open.")
         try:
-            session = await self._pool.acquire(timeout=BORROW_S)
+            session = await pool.acquire(timeout=BORROW_S)
         except TimeoutError as error:
-            if self._pool.get_size() < self.address.lent:
+            if pool.get_size() < self.address.lent:
                 raise trouble(error, self.address) from error
             raise StoreBusy(
                 f"All {self.address.lent} connections to {self.address.shown} are in use.",
@@ -147,7 +182,7 @@ class Connections:
         try:
             yield Database(cast(Session, session))
         finally:
-            await asyncio.shield(self._pool.release(session))
+            await asyncio.shield(pool.release(session))
 
     async def own(self, **settings: str) -> Session:
         """A connection beside the pool, with more settings for its session."""
@@ -173,6 +208,7 @@ class Connections:
                 session = await _asyncpg.connect(
                     host, timeout=CONNECT_S / len(self._hosts), **options
                 )
+                await self._look_at(session)
             except LOST as error:
                 lost = error
             else:
@@ -180,6 +216,18 @@ class Connections:
                 return session
         assert lost is not None
         raise lost
+
+    async def _look_at(self, session: Any) -> None:
+        try:
+            beginning = str(
+                await session.fetchval(_BEGINNING, timeout=CONNECT_S / len(self._hosts))
+            )
+        except BaseException:
+            session.terminate()
+            raise
+        if self._beginning not in ("", beginning):
+            self._begun_anew()
+        self._beginning = beginning
 
     def errors(self) -> _Errors:
         """Lets errors of the database rise as those of a store."""
@@ -221,6 +269,14 @@ def trouble(error: Exception, address: Address) -> StoreError:
     for kinds, told in _TROUBLES:
         if isinstance(error, kinds):
             return told(shown, error)
+    if isinstance(error, ConnectionError) and NO_TLS in str(error):
+        return _NO_TLS(shown, error)
+    if isinstance(error, (ConnectionRefusedError, FileNotFoundError)):
+        return StoreBusy(
+            f"Nobody answers at {shown} ({_reason(error)}); nothing was stored.",
+            advice="See that the server runs, that its port or socket and the files of TLS are the "
+            "ones in the store's address, and try again.",
+        )
     if isinstance(error, PASSES):
         return StoreBusy(
             f"The database {shown} cannot be reached or is busy ({_reason(error)}); nothing was "
@@ -243,6 +299,9 @@ def _reason(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+NO_TLS = "rejected SSL upgrade"  # as asyncpg tells that the server has no TLS
+
+
 def _unavailable(detail: str, advice: str) -> Callable[[str, Exception], StoreError]:
     def told(shown: str, error: Exception) -> StoreError:
         return StoreUnavailable(
@@ -251,6 +310,12 @@ def _unavailable(detail: str, advice: str) -> Callable[[str, Exception], StoreEr
 
     return told
 
+
+_NO_TLS = _unavailable(
+    "{shown} does not speak TLS ({reason}).",
+    "Turn it on there (ssl = on); or, on a network that nobody else reads, write sslmode=disable "
+    "into the store's address.",
+)
 
 _TROUBLES: tuple[
     tuple[tuple[type[Exception], ...], Callable[[str, Exception], StoreError]], ...

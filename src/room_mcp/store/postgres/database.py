@@ -92,7 +92,10 @@ class Database:
         except BaseException:
             await self.roll_back()
             raise
-        await self.commit()
+        if begin == SNAPSHOT:  # nothing is to be kept, so there is no outcome to be lost
+            await self.roll_back()
+        else:
+            await self.commit()
 
     async def commit(self) -> None:
         """Raises CommitFailed."""

@@ -23,6 +23,9 @@ LAST_BREAKING = 1
 SECRET_BYTES = 32
 MIN_SERVER = 15  # the oldest that this is tested with
 MOVING_FROM = "moving_from"  # in `meta` while `room-mcp migrate` fills the database
+_ALREADY_THERE = (
+    *(asyncpg.DuplicateTableError, asyncpg.DuplicateObjectError, asyncpg.DuplicateFunctionError),
+)
 _LOCK = 0x726F6F6D  # "room": the advisory lock of whoever migrates
 
 
@@ -101,27 +104,33 @@ async def _is_current(db: Database, shown: str) -> bool:
     if await db.value("SELECT to_regclass('meta')") is None:
         return False
     seen = await _numbers(db, shown)
-    breaking = seen.get("schema", 0)
+    breaking = seen["schema"]
     if breaking > LAST_BREAKING:
         raise StoreUnavailable(
             f"{shown} was written by a newer room-mcp (schema {breaking}; this one knows "
             f"{LAST_BREAKING}).",
             advice="Upgrade room-mcp: pip install --upgrade room-mcp",
         )
-    return seen.get("expanded", 0) >= max(scripts())
+    return seen["expanded"] >= max(scripts())
 
 
 async def _numbers(db: Database, shown: str) -> dict[str, int]:
     try:
         rows = await db.rows("SELECT name, value FROM meta WHERE name IN ('schema', 'expanded')")
-        return {name: int(value) for name, value in rows}
+        numbers = {str(name): int(value) for name, value in rows}
     except (asyncpg.UndefinedColumnError, ValueError):
         raise _foreign(shown) from None
+    if len(numbers) < 2:
+        raise _foreign(shown)
+    return numbers
 
 
 async def _migrate(db: Database, shown: str) -> None:
+    seen = 0
     try:
-        if await db.value("SELECT to_regclass('meta')") is None:
+        if await db.value("SELECT to_regclass('meta')") is not None:
+            seen = (await _numbers(db, shown))["expanded"]
+        else:
             await db.run(
                 'CREATE TABLE meta (name text COLLATE "C" PRIMARY KEY,'
                 ' value text COLLATE "C" NOT NULL)'
@@ -131,7 +140,6 @@ async def _migrate(db: Database, shown: str) -> None:
                 secrets.token_hex(4),
                 secrets.token_hex(SECRET_BYTES),
             )
-        seen = (await _numbers(db, shown)).get("expanded", 0)
         known = scripts()
         for number in range(seen + 1, max(known) + 1):
             await db.run(known[number])
@@ -141,7 +149,7 @@ async def _migrate(db: Database, shown: str) -> None:
             str(LAST_BREAKING),
             str(max(known)),
         )
-    except (asyncpg.DuplicateObjectError, asyncpg.DuplicateTableError) as error:
+    except _ALREADY_THERE as error:
         raise _foreign(shown, str(error)) from error
 
 

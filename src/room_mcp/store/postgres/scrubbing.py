@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+
 import asyncpg
 
 from ..interface import TextLeft
 from .database import Database
 
 LOCK_WAIT_MS = 2_000  # whoever reads or writes such a table waits as long
+LOOKS = 10  # whether all transactions have ended that may still see what was removed
+LOOKS_EVERY_S = 0.2
+_LOCK = 0x73637275  # "scru": the advisory lock of whoever scrubs
 _PARTS = 16
 _PARTED = ("messages", "keys")
-_WHOLE = ("rooms", "features", "memories", "members", "contracts")
+_WHOLE = ("rooms", "features", "memories", "members", "readings", "contracts")
 _NOTE = "unscrubbed:"  # in `meta`, one for each room
 
 
@@ -24,16 +30,17 @@ async def note(db: Database, no: int) -> None:
 
 
 async def scrub(db: Database, max_bytes: int | None) -> bool:
-    """As `Store.scrub` promises it, for the tables; not for the write-ahead log and backups."""
-    noted = [
-        (name, int(value))
-        for name, value in await db.rows(
-            "SELECT name, value FROM meta WHERE name LIKE 'unscrubbed:%'"
-        )
-    ]
+    """As `Store.scrub` promises it, for the tables; not for the write-ahead log and backups.
+
+    On a connection of its own, which gives it all the time, and is closed afterwards.
+    """
+    noted = await db.rows(
+        "SELECT name, xmin::text, value::bigint FROM meta WHERE name LIKE 'unscrubbed:%'"
+    )
     if not noted:
         return False
-    tables = [*_WHOLE, *await _parts_of(db, [no for _, no in noted])]
+    names, written_by, nos = zip(*noted, strict=True)
+    tables = [*_WHOLE, *await _parts_of(db, nos)]
     size = await db.value(
         "SELECT sum(pg_total_relation_size(name::regclass))::bigint"
         " FROM unnest($1::text[]) AS name",
@@ -41,16 +48,39 @@ async def scrub(db: Database, max_bytes: int | None) -> bool:
     )
     if max_bytes is not None and size > max_bytes:
         raise left("to write them anew at once would stop all others.")
+    if not await db.value("SELECT pg_try_advisory_lock($1)", _LOCK):
+        raise left("another node is writing them anew.")
+    if not await _is_out_of_sight(db):
+        raise left("a transaction that began before, such as a backup, may still ask for them.")
     try:
-        await db.run(f"SET lock_timeout = {LOCK_WAIT_MS}")
         for table in tables:
             await db.run(f"VACUUM FULL {table}")
     except asyncpg.LockNotAvailableError as error:
         raise left("somebody else uses them.") from error
-    finally:
-        await db.run("RESET lock_timeout")
-    await db.run("DELETE FROM meta WHERE name = ANY($1::text[])", [name for name, _ in noted])
+    # Not what was noted anew meanwhile.
+    await db.run(
+        "DELETE FROM meta USING unnest($1::text[], $2::text[]) AS done (note, written_by)"
+        " WHERE name = note AND xmin::text = written_by",
+        *(names, written_by),
+    )
     return True
+
+
+async def _is_out_of_sight(db: Database) -> bool:
+    """Whether no transaction is left that may see what was removed before: VACUUM FULL keeps what
+    somebody can see. Of others' transactions the user is not told; so a row is tried."""
+    try:
+        for _ in range(LOOKS):
+            await db.run("DROP TABLE IF EXISTS scrub_trial; CREATE TABLE scrub_trial (no int)")
+            await db.run("INSERT INTO scrub_trial VALUES (1)")
+            await db.run("DELETE FROM scrub_trial")
+            await db.run("VACUUM FULL scrub_trial")
+            if not await db.value("SELECT pg_relation_size('scrub_trial')"):
+                return True
+            await asyncio.sleep(LOOKS_EVERY_S)
+        return False
+    finally:
+        await db.run("DROP TABLE IF EXISTS scrub_trial")
 
 
 def left(why: str) -> TextLeft:
@@ -60,7 +90,7 @@ def left(why: str) -> TextLeft:
     )
 
 
-async def _parts_of(db: Database, room_nos: list[int]) -> list[str]:
+async def _parts_of(db: Database, room_nos: Sequence[int]) -> list[str]:
     """The parts of the large tables that hold these rooms."""
     rows = await db.rows(
         "SELECT DISTINCT part.relname FROM pg_inherits"
@@ -69,6 +99,6 @@ async def _parts_of(db: Database, room_nos: list[int]) -> list[str]:
         " JOIN unnest($1::bigint[]) AS no ON satisfies_hash_partition("
         "  whole.oid, $2, right(part.relname, 2)::int, no)"
         " WHERE whole.relname = ANY($3::text[]) AND part.relkind = 'r'",
-        *(room_nos, _PARTS, list(_PARTED)),
+        *(list(room_nos), _PARTS, list(_PARTED)),
     )
     return sorted(name for (name,) in rows)

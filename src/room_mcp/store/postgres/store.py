@@ -45,7 +45,7 @@ from . import auditing, callers, limiting, queries, scrubbing
 from . import marks as marking
 from . import times as noting
 from .batch import Batch, Changes
-from .connecting import Connections, address_in
+from .connecting import Connections, address_in, closed
 from .database import PASSING, Database
 from .listening import Listener
 from .rest import Rest
@@ -56,6 +56,7 @@ from .writer import Acting, Writer
 
 DEFAULT_TIMEOUT_S = 10.0
 MARKS_WAIT_S = 0.1  # together with what else comes by then
+AGAIN_S = 1.0  # after what is only noted could not be written
 CLOSE_WAIT_S = 5.0  # for what was begun
 COUNT_TIMEOUT_S = 1.0  # then callers are counted without the store for a while
 NODE_BYTES = 6  # of the name by which a node knows its own notices
@@ -77,7 +78,7 @@ class PostgresStore:
         self.measures = StoreMeasures()
         self._clock = clock
         self._node = secrets.token_hex(NODE_BYTES)
-        self._connections = Connections(self.address)
+        self._connections = Connections(self.address, begun_anew=self._forget)
         self._cache = RoomCache()
         self._memories = Memories()
         self._rest = Rest()
@@ -135,8 +136,11 @@ class PostgresStore:
 
     async def aclose(self) -> None:
         """Finish what was begun, refuse the rest, write marks and refusals."""
-        if not self._is_open:
-            return
+        async with self._opening:  # who opens it again meanwhile gets all of it
+            if self._is_open:
+                await self._close()
+
+    async def _close(self) -> None:
         self._is_open = False
         self._outbox.refuse(StoreBusy("The store is closing; nothing was committed."))
         await self._writer.aclose(CLOSE_WAIT_S)
@@ -147,6 +151,11 @@ class PostgresStore:
         await self._listener.aclose()
         await self._connections.aclose()
         self._watchers.wake_all()
+
+    def _forget(self) -> None:
+        """What is kept of rooms may stand for what the database does not hold any more."""
+        self._cache.forget()
+        self._memories.forget()
 
     def _must_be_open(self) -> None:
         if not self._is_open:
@@ -218,7 +227,16 @@ class PostgresStore:
         await self._change(delete)
 
     async def scrub(self, *, max_bytes: int | None = None) -> bool:
-        return await self._query(lambda db: scrubbing.scrub(db, max_bytes))
+        self._must_be_open()
+
+        async def scrub() -> bool:
+            session = await self._connections.patient(lock_timeout=str(scrubbing.LOCK_WAIT_MS))
+            try:
+                return await scrubbing.scrub(Database(session), max_bytes)
+            finally:
+                await closed(session)
+
+        return await tried(scrub, self.address)
 
     async def _change(self, change: Callable[[Batch], Awaitable[T]]) -> T:
         """A transaction of its own that changes rooms; never left half-way."""
@@ -363,17 +381,17 @@ class PostgresStore:
         self._rest.marks.add(room_id, name, reading)
         self._write_soon()
 
-    def _write_soon(self) -> None:
+    def _write_soon(self, wait_s: float = MARKS_WAIT_S) -> None:
         if self._writing is None:
-            self._writing = asyncio.create_task(self._write_later())
+            self._writing = asyncio.create_task(self._write_later(wait_s))
 
-    async def _write_later(self) -> None:
-        await asyncio.sleep(MARKS_WAIT_S)
+    async def _write_later(self, wait_s: float) -> None:
+        await asyncio.sleep(wait_s)
         self._writing = None
         await self._write_rest()
 
     async def _write_rest(self) -> None:
-        """Write what no commit took along; what cannot be written waits for the next one."""
+        """Write what no commit took along; what cannot be written is tried again."""
         await self._rest.wait_for_refusals()
         if not self._rest:
             return
@@ -389,6 +407,8 @@ class PostgresStore:
             await tried(transact, self.address)
         except StoreError as error:
             logger.warning("What is only noted could not be written: %s", error)
+            if self._is_open:
+                self._write_soon(AGAIN_S)
 
     # ---- the audit ------------------------------------------------------------------------------
 
@@ -401,6 +421,7 @@ class PostgresStore:
         self, *, room_id: str | None = None, after: int = 0, limit: int = MAX_PAGE_ENTRIES
     ) -> AuditPage:
         await self._write_rest()
+        await self._rest.wait_for_refusals()  # that an act has taken along
         return await self._query(lambda db: auditing.page(db, room_id, after, limit))
 
     # ---- callers --------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from room_mcp.rooms import Refusal
 
 from .. import work
 from ..cache import RoomCache
-from ..interface import Act, Done, OutcomeUnknown, StoreError
+from ..interface import Act, Done, OutcomeUnknown, StoreBusy, StoreError
 from ..measuring import StoreMeasures
 from ..memories import Memories
 from ..work import State, fail
@@ -111,9 +111,11 @@ class Writer:
             await self._some.wait()
             self._some.clear()
             while works := self._claim():
-                await self._store(works)
-                for one in works:
-                    one.finish()
+                try:
+                    await self._store(works)
+                finally:  # also where the writer ends: nobody may wait for it any more
+                    for one in works:
+                        one.finish()
                 # Those who were just told may have the next thing to say: it comes along.
                 await asyncio.sleep(0)
 
@@ -146,15 +148,14 @@ class Writer:
         except Exception as error:
             # Something that cannot be written, in one of many: each tries again by itself.
             if len(works) > 1:
+                # What they were to be told is not true; and not all may get their turn.
+                fail(works, StoreBusy("The store is closing; nothing was committed."))
                 for one in works:
                     await self._store([one])
             else:
                 fail(works, self._told(error))
         except BaseException:
-            # The writer ends; nobody may wait for it any more.
-            fail(works, _unknown(self._connections.address.shown))
-            for one in works:
-                one.finish()
+            fail(works, _unknown(self._connections.address.shown))  # the writer ends
             raise
 
     def _told(self, error: Exception) -> Exception:
@@ -191,9 +192,7 @@ class Writer:
                 raise trouble(error, self._connections.address) from error
             await asyncio.sleep(pause_s)
 
-    async def _transact(
-        self, works: Sequence[Acting], rest: Along, unsure: Batch | None
-    ) -> None:
+    async def _transact(self, works: Sequence[Acting], rest: Along, unsure: Batch | None) -> None:
         db = await self._database()
         began = time.perf_counter()
         batch = Batch(db, self._cache, self._memories, self._clock())

@@ -126,6 +126,21 @@ CREATE TABLE readings (
     PRIMARY KEY (room_no, skeleton)
 ) WITH (fillfactor = 50);
 
+-- No samples of these are kept as statistics, where they would outlast what is removed.
+ALTER TABLE rooms
+    ALTER name_key SET STATISTICS 0, ALTER searchable SET STATISTICS 0, ALTER state SET STATISTICS 0;
+ALTER TABLE messages
+    ALTER sender SET STATISTICS 0, ALTER type SET STATISTICS 0, ALTER content SET STATISTICS 0,
+    ALTER addressees SET STATISTICS 0, ALTER mentions SET STATISTICS 0,
+    ALTER wakes SET STATISTICS 0, ALTER chain SET STATISTICS 0, ALTER words SET STATISTICS 0;
+ALTER TABLE keys
+    ALTER sender SET STATISTICS 0, ALTER key SET STATISTICS 0, ALTER fingerprint SET STATISTICS 0;
+ALTER TABLE features ALTER data SET STATISTICS 0;
+ALTER TABLE memories ALTER data SET STATISTICS 0;
+ALTER TABLE contracts ALTER source SET STATISTICS 0;
+ALTER TABLE members ALTER skeleton SET STATISTICS 0, ALTER name SET STATISTICS 0;
+ALTER TABLE readings ALTER skeleton SET STATISTICS 0;
+
 -- Who may call, how much each has used up, and what was done.
 
 CREATE TABLE server_keys (

@@ -1,0 +1,76 @@
+"""A connection to a database that breaks at the worst moment."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Self
+from urllib.parse import urlsplit
+
+COMMIT = b"COMMIT\0"  # as it is sent: a statement without values
+PIECE_BYTES = 65_536
+
+
+class Cutting:
+    """Stands between a store and its database, and cuts the next connection that commits."""
+
+    def __init__(self, url: str) -> None:
+        self._parts = urlsplit(url)
+        self._arrives: bool | None = None
+        self.cuts = 0
+        self._both: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in self._both:
+            task.cancel()
+        await asyncio.gather(*self._both, return_exceptions=True)
+
+    @property
+    def url(self) -> str:
+        login = self._parts.netloc.rpartition("@")[0]
+        port = self._server.sockets[0].getsockname()[1]
+        return self._parts._replace(netloc=f"{login}@127.0.0.1:{port}").geturl()
+
+    def cut_next(self, *, arrives: bool) -> None:
+        """Cut where the next COMMIT comes by: after the server has answered it, or before it is
+        there."""
+        self._arrives = arrives
+
+    async def _connect(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        far, forth = await asyncio.open_connection(self._parts.hostname, self._parts.port)
+        ways = (self._asked(near, forth, far), self._answered(far, back))
+        both = [asyncio.create_task(one) for one in ways]
+        self._both.update(both)
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in both:
+                task.cancel()
+            for writer in (forth, back):
+                writer.transport.abort()
+
+    async def _asked(
+        self, near: asyncio.StreamReader, forth: asyncio.StreamWriter, far: asyncio.StreamReader
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while piece := await near.read(PIECE_BYTES):
+                is_cut = COMMIT in piece and self._arrives is not None
+                if is_cut and not self._arrives:
+                    self._arrives = None
+                    self.cuts += 1
+                    return
+                forth.write(piece)
+
+    async def _answered(self, far: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while piece := await far.read(PIECE_BYTES):
+                if self._arrives and piece.startswith(b"C\0\0\0\x0bCOMMIT\0"):
+                    self._arrives = None
+                    self.cuts += 1
+                    return
+                back.write(piece)
