@@ -92,5 +92,10 @@ class Databases:
         """Whoever has it open is thrown out."""
         self._run(f'DROP DATABASE IF EXISTS "{name_in(url)}" WITH (FORCE)')
 
+    def put_back(self, copy: str, url: str) -> None:
+        """Let a copy, which nobody has open, take the place of a database that others use."""
+        self.drop(url)
+        self._run(f'ALTER DATABASE "{name_in(copy)}" RENAME TO "{name_in(url)}"')
+
     def _run(self, statement: str) -> None:
         run_sql(self._master, statement, self._psql)

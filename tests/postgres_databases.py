@@ -25,6 +25,7 @@ class _Server:
     free: ClassVar[list[str]] = []  # with tables, and whatever a test has left in them
     of_this_test: ClassVar[list[str]] = []
     dropped_after_test: ClassVar[list[str]] = []
+    kept: ClassVar[list[str]] = []  # until the tests end
 
 
 def new_database() -> str:
@@ -38,11 +39,30 @@ def new_database() -> str:
     return url
 
 
+def kept_database() -> str:
+    """As `new_database`, for what several tests share: it stays until all tests have run."""
+    url = _made()
+    _Server.kept.append(url)
+    return url
+
+
 def empty_database() -> str:
     """The URL of a new database without any table; it goes when the test ends."""
     url = _databases().create()
     _Server.dropped_after_test.append(url)
     return url
+
+
+def copy_of(url: str) -> str:
+    """The URL of a copy of a database that nobody has open; it goes when the test ends."""
+    copy = _databases().create(like=url)
+    _Server.dropped_after_test.append(copy)
+    return copy
+
+
+def put_back(copy: str, url: str) -> None:
+    """Let a copy take the place of a database, whoever has that open: so one is restored."""
+    _databases().put_back(copy, url)
 
 
 def drop_databases() -> None:
@@ -58,7 +78,7 @@ def end() -> None:
     if _Server.cluster is not None:
         _Server.cluster.remove()
     elif _Server.databases is not None:
-        for url in _Server.free:
+        for url in (*_Server.free, *_Server.kept):
             _Server.databases.drop(url)
 
 

@@ -9,18 +9,21 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import signal
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
 import httpx2
 
 from room_mcp import tracing
-from room_mcp.client import RoomsClient
+from room_mcp.client import RETRY_FOR_S, RoomsClient
 from room_mcp.serving import Listening, Served, forget
 from room_mcp.settings import Settings
+from room_mcp.store_address import shown
 
 if TYPE_CHECKING:
     import asyncio
@@ -36,16 +39,27 @@ if TYPE_CHECKING:
 
 EMBEDDED_URL = "http://embedded"  # never resolved: the transport hands it to the app
 COLLECT_AFTER = (50_000, 20, 50)  # allocations, then collections of the younger generation
+LAST_HERE = (b"connection", b"close")  # a header: after this answer, ask by another connection
 SAME_PROCESS_URL = "http://localhost"  # the same, for an app that asks who is addressed
 
 logger = logging.getLogger(__name__)
 
 
-def open_client(settings: Settings) -> RoomsClient:
-    """A client of the backend that the settings name; nothing is opened before the first call."""
+def open_client(settings: Settings, *, retry_for_s: float = RETRY_FOR_S) -> RoomsClient:
+    """A client of the backend that the settings name; nothing is opened before the first call.
+
+    Args:
+        retry_for_s: How long to go on trying.
+    """
     if settings.url:
-        return RoomsClient(settings.url, key=settings.key, certificate=settings.certificate)
-    return RoomsClient(EMBEDDED_URL, transport=EmbeddedTransport(settings))
+        return RoomsClient(
+            settings.url,
+            key=settings.key,
+            certificate=settings.certificate,
+            retry_for_s=retry_for_s,
+        )
+    embedded = EmbeddedTransport(settings)
+    return RoomsClient(EMBEDDED_URL, transport=embedded, retry_for_s=retry_for_s)
 
 
 class EmbeddedTransport(httpx2.AsyncBaseTransport):
@@ -127,7 +141,7 @@ async def serve(settings: Settings, listening: Listening, door: Door) -> None:
     Raises:
         StoreError: The store cannot be opened.
     """
-    from room_mcp.backend.app import create_app, drain
+    from room_mcp.backend.app import create_app, drain, leave
     from room_mcp.backend.limiting import Limits
     from room_mcp.bridge.http import MCP_PATH, Keys, McpOverHttp
     from room_mcp.bridge.logs import log_to_stderr
@@ -170,14 +184,14 @@ async def serve(settings: Settings, listening: Listening, door: Door) -> None:
         if door.requires_key:
             served = Served(
                 listening.public_url or url,
-                os.path.realpath(settings.store),
+                shown(settings.store),
                 listening.pin,
                 os.getpid(),
             )
             served.note(settings.home)
 
     try:
-        await _listen(app, settings, listening, "", stop, note)
+        await _listen(app, settings, listening, "", stop, note, partial(leave, app))
     finally:
         forget(settings.home)
         end_traces()
@@ -327,13 +341,15 @@ async def _listen(
     path: str,
     stop: Callable[[], None],
     started: Callable[[str], None] = lambda url: None,
+    leave: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, printing the URL first.
 
     Args:
         started: Called with the URL just before it is printed.
-        stop: Called once when the end begins: what waits has to be answered, else every open
-            wait would hold the end up.
+        leave: Called when SIGTERM comes, `listening.drain_s` before the end begins.
+        stop: Called when the end begins: what waits has to be answered, else every open wait
+            would hold the end up.
     """
     import asyncio
 
@@ -352,10 +368,23 @@ async def _listen(
                 started(url)
                 print(f"{url}{path}", flush=True)
 
+        is_leaving = False
+
         def handle_exit(self, sig: int, frame: object) -> None:
             # A signal may arrive in the middle of anything; the loop is where others sleep.
+            if sig == signal.SIGTERM and listening.drain_s and not self.is_leaving:
+                self.is_leaving = True
+                loop.call_soon_threadsafe(self._leave)
+                return
             loop.call_soon_threadsafe(stop)
             super().handle_exit(sig, None)
+
+        def _leave(self) -> None:
+            leave()
+            # Whoever keeps a connection would come back by it, and find it closed in the end.
+            config.encoded_headers.append(LAST_HERE)
+            self.server_state.default_headers.append(LAST_HERE)
+            loop.call_later(listening.drain_s, self.handle_exit, signal.SIGTERM, None)
 
     config = uvicorn.Config(
         app,

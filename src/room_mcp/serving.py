@@ -28,6 +28,8 @@ class Listening:
         names: Host names that it answers to besides its own.
         pin: The certificate, in PEM, that clients have to know by heart; empty when an
             authority vouches for it, or something in front shows another one.
+        drain_s: Seconds that it goes on after SIGTERM, not ready any more, so that what is in
+            front sends nobody here when it stops.
     """
 
     host: str
@@ -38,6 +40,7 @@ class Listening:
     proxy_ips: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     pin: str = ""
+    drain_s: float = 0
 
     @property
     def scheme(self) -> str:

@@ -32,12 +32,16 @@ class Setting:
 
 HOME = Setting("ROOM_MCP_HOME", "~/.room-mcp", "folder", "Where rooms, names and keys are kept.")
 STORE = Setting(
-    "ROOM_MCP_STORE", "<home>/rooms.db", "file", "The SQLite file of the embedded backend."
+    "ROOM_MCP_STORE",
+    "<home>/rooms.db",
+    "file or URL",
+    "Where the rooms are kept: an SQLite file, or postgresql://USER@HOST/DATABASE, whose password "
+    "may stand there, in PGPASSWORD or in ~/.pgpass.",
 )
 TEMPLATES = Setting(
     "ROOM_MCP_TEMPLATES", "<home>/templates", "folder", "Your own room templates, one file each."
 )
-URL = Setting("ROOM_MCP_URL", "", "URL", "Forward to this shared backend instead of a file.")
+URL = Setting("ROOM_MCP_URL", "", "URL", "Forward to this shared backend instead of a store.")
 KEY = Setting("ROOM_MCP_KEY", "", "secret", "Sent to the shared backend as a bearer token.")
 CERTIFICATE = Setting(
     "ROOM_MCP_CERTIFICATE",
@@ -215,7 +219,7 @@ class Settings:
         if text(URL) and text(STORE):
             raise SettingsError(
                 f"{URL.name} and {STORE.name} are both set. Unset one: a URL means a shared "
-                "backend, a store means a file of this machine."
+                "backend, a store means that the rooms are kept from here."
             )
         level = (text(LOG_LEVEL) or LOG_LEVEL.default).upper()
         if level not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):

@@ -106,10 +106,11 @@ async def a_desk(
     clock: Callable[[], datetime] = utc_now,
     secrets: str = "warn",
     door: Door = OPEN_DOOR,
+    store: str = "",
 ) -> AsyncGenerator[Desk]:
     settings = Settings(
         home=folder,
-        store=str(folder / "rooms.db"),
+        store=store or str(folder / "rooms.db"),
         templates=str(folder / "templates"),
         room_bytes=room_bytes,
         demo_room_bytes=4_000,

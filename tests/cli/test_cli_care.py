@@ -135,15 +135,6 @@ def test_the_store_of_a_server_is_cared_for_there(shell: Shell, words: list[str]
     assert f"its operator does `room-mcp {words[0]}` there" in said.err
 
 
-@pytest.mark.parametrize("words", CARE, ids=lambda words: words[0])
-def test_a_store_in_postgresql_has_tools_of_its_own(shell: Shell, words: list[str]):
-    said = shell(*words, "--store", "postgresql://ann:pass" + "word@db/rooms")
-
-    assert said.code == 1
-    assert "pg_dump" in said.err
-    assert "password" not in said.err
-
-
 @pytest.mark.parametrize("words", [["backup", "x.db"], ["check"], ["vacuum"]])
 def test_where_no_store_is_none_is_made(shell: Shell, words: list[str]):
     said = shell(*words)

@@ -36,7 +36,7 @@ OPTIONS = {
     "install": ["HOST", "--agent", "--json"],
     "demo": ["review"],
     "backup": ["FILE", "--force", "--store", "--json"],
-    "restore": ["FILE", "--yes", "--store", "--json"],
+    "restore": ["FILE", "--yes", "--done", "--store", "--json"],
     "check": ["FILE", "--store", "--json"],
     "vacuum": ["--store", "--json"],
     "migrate": ["--from", "--to", "STORE", "--json"],

@@ -25,7 +25,7 @@ async def healthz(request: Request) -> Response:
 
 async def readyz(request: Request) -> Response:
     rooms = services(request).rooms
-    if rooms.waits.draining:
+    if request.app.state.is_leaving or rooms.waits.draining:
         raise HttpProblem("draining", "The server is stopping.", "Ask another one.")
     try:
         with anyio.fail_after(READY_S):

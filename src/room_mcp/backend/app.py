@@ -84,6 +84,7 @@ def create_app(
     )
     app.router.redirect_slashes = False
     app.state.hosts = hosts
+    app.state.is_leaving = False
     app.state.past_guard = observed(app.router)
     app.state.services = Services(
         rooms=rooms,
@@ -95,6 +96,11 @@ def create_app(
         retention=retention,
     )
     return app
+
+
+def leave(app: Starlette) -> None:
+    """Serve on, but be no longer ready: whoever balances the load shall choose another server."""
+    app.state.is_leaving = True
 
 
 def drain(app: Starlette) -> None:

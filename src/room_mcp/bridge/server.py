@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -50,6 +49,7 @@ from room_mcp.connection import without_login
 from room_mcp.failures import BackendError, BackendRefused
 from room_mcp.plain import one_line, plain
 from room_mcp.settings import Settings
+from room_mcp.store_address import is_database, shown
 
 from . import prompts, replies, sdk
 from .agents import Agent, Agents, AgentsByName, OneAgent, asked_by, is_cut
@@ -422,7 +422,7 @@ def build_open_server(
     sleepers = Sleepers()
     wait_s = max_wait_s if max_wait_s is not None else settings.max_wait_s
     where = _where(settings)
-    keys_of = settings.url or f"store:{os.path.realpath(settings.store)}"  # however it is spelled
+    keys_of = settings.url or f"store:{shown(settings.store)}"  # however it is spelled
 
     def agent(name: str) -> Agent:
         desk = Desk(
@@ -451,6 +451,8 @@ def _where(settings: Settings) -> str:
     """The backend in words: without secrets, and without the name of whoever owns the machine."""
     if settings.url:
         return without_login(settings.url)
+    if is_database(settings.store):
+        return f"{shown(settings.store)} (database)"
     with contextlib.suppress(ValueError, RuntimeError):
         return f"~/{Path(settings.store).relative_to(Path.home())} (embedded)"
     return f"{settings.store} (embedded)"

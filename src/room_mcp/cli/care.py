@@ -11,6 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from room_mcp.store_address import is_database, shown
+
 from . import FAILED, WrongUse, lines
 from .options import Commands, add_json, command
 
@@ -21,6 +23,17 @@ if TYPE_CHECKING:
 
 STREAM = "-"
 MAX_FAULTS = 1_000  # that are told one by one
+
+IN_POSTGRES = {
+    "backup": "pg_dump copies the database while it is used: pg_dump -Fc -f FILE DATABASE",
+    "restore": "pg_restore puts a copy back; then `room-mcp restore --done` lets nodes and clients "
+    "know.",
+    "check": "pg_amcheck checks its tables and indexes, and `room-mcp audit` the hashes of the "
+    "audit.",
+    "vacuum": "PostgreSQL reuses the space by itself; VACUUM FULL gives it back to the disk while "
+    "everybody waits.",
+}
+"""What is done in place of a command where the store is a database."""
 
 
 def add_backup(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -44,10 +57,16 @@ def add_restore(commands: Commands[argparse.ArgumentParser]) -> None:
         "put a backup in place of the store of this machine",
         restore,
         "Others may use the store meanwhile: they see the rooms of the backup from then on. The "
-        "store as it was is kept beside.",
+        "store as it was is kept beside. A PostgreSQL database is put back with its own tools; "
+        "then --done lets all nodes and clients know.",
     )
-    parser.add_argument("file", metavar="FILE", help="what `room-mcp backup` wrote")
+    parser.add_argument("file", nargs="?", metavar="FILE", help="what `room-mcp backup` wrote")
     parser.add_argument("--yes", action="store_true", help="it is meant")
+    parser.add_argument(
+        "--done",
+        action="store_true",
+        help="instead: pg_restore, or a recovery to an earlier moment, has put the database back",
+    )
     add_store(parser)
     add_json(parser)
 
@@ -79,24 +98,32 @@ def add_vacuum(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def add_store(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--store", metavar="FILE", help="the store, by default ROOM_MCP_STORE")
+    parser.add_argument("--store", metavar="STORE", help="by default ROOM_MCP_STORE")
+
+
+def address_of(args: argparse.Namespace, settings: Settings) -> str:
+    """The store that is cared for. Raises WrongUse when the rooms are on a server."""
+    if settings.url and not args.store:
+        raise WrongUse(
+            f"The rooms are on {settings.url}: its operator does `room-mcp {args.command}` there. "
+            "--store names another store."
+        )
+    return args.store or settings.store
 
 
 def store_of(args: argparse.Namespace, settings: Settings) -> Path:
     """The file that is cared for.
 
     Raises:
-        WrongUse: The rooms are on a server.
+        WrongUse: The rooms are on a server, or in a database, which has its own tools.
         StoreUnavailable: The store is no file.
     """
     from room_mcp.store.opening import file_at
 
-    if settings.url and not args.store:
-        raise WrongUse(
-            f"The rooms are on {settings.url}: its operator does `room-mcp {args.command}` there. "
-            "--store names a file of this machine."
-        )
-    return file_at(args.store or settings.store)
+    address = address_of(args, settings)
+    if is_database(address) and (instead := IN_POSTGRES.get(args.command)):
+        raise WrongUse(f"The rooms are in {shown(address)}. {instead}")
+    return file_at(address)
 
 
 def _store(args: argparse.Namespace) -> Path:
@@ -147,7 +174,11 @@ def backup(args: argparse.Namespace) -> int:
 
 
 def restore(args: argparse.Namespace) -> int:
+    if args.done:
+        return _restored(args)
     store = _store(args)
+    if not args.file:
+        raise WrongUse("Name the backup: room-mcp restore FILE")
     from room_mcp.store.sqlite.care.backup import contents_of
     from room_mcp.store.sqlite.care.restore import restore
 
@@ -169,6 +200,34 @@ def restore(args: argparse.Namespace) -> int:
         print(lines.fact(f"{was} is kept: {done.saved_to}"))
     if done.lost_keys:
         print(f"Keys made since the backup are gone: {done.lost_keys}. See room-mcp keys list")
+    return 0
+
+
+def _restored(args: argparse.Namespace) -> int:
+    """The database was put back by other means: it begins a new epoch."""
+    import asyncio
+    from datetime import UTC, datetime
+
+    from room_mcp.settings import Settings
+    from room_mcp.store.opening import asyncpg_wanted
+
+    if args.file:
+        raise WrongUse("FILE and --done do not go together: --done says that it is done already.")
+    address = address_of(args, Settings.from_env())
+    if not is_database(address):
+        raise WrongUse(
+            f"--done is for PostgreSQL, and the rooms are in {shown(address)}: `room-mcp restore "
+            "FILE` puts a backup there and does all that is needed."
+        )
+    with asyncpg_wanted():
+        from room_mcp.store.postgres.restored import begin_epoch
+    epoch = asyncio.run(begin_epoch(address, datetime.now(UTC)))
+    if args.json:
+        print(json.dumps({"store": shown(address), "epoch": epoch}))
+        return 0
+    print(lines.fact(f"The epoch of {shown(address)} is {epoch} now: nodes and clients see it."))
+    print("Invitations are withdrawn. Server keys are those of the copy: what was revoked since")
+    print("lets in again, and what was made since is gone. See room-mcp keys list")
     return 0
 
 

@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from room_mcp.store_address import is_database, shown
+
 from .doctor import FAIL, OK, WARN, Finding
 
 if TYPE_CHECKING:
@@ -69,6 +71,22 @@ def sqlite(settings: Settings) -> Finding:
     except StoreError as error:
         return Finding("sqlite", FAIL, error.detail, error.advice)
     return Finding("sqlite", OK, f"SQLite {apsw.sqlite_lib_version()}, apsw {apsw.apsw_version()}")
+
+
+def postgres(settings: Settings) -> Finding:
+    """The database of the store lets us in."""
+    import asyncio
+
+    from room_mcp.store.interface import StoreError
+    from room_mcp.store.opening import asyncpg_wanted
+
+    try:
+        with asyncpg_wanted():
+            from room_mcp.store.postgres.census import server
+        told = asyncio.run(server(settings.store))
+    except StoreError as error:
+        return Finding("postgres", FAIL, error.detail, error.advice)
+    return Finding("postgres", OK, told)
 
 
 def lock(settings: Settings) -> Finding:
@@ -143,17 +161,12 @@ def backend(settings: Settings) -> Finding:
     """The store opens, or the server answers and lets us in; and which of them it is, and why."""
     import asyncio
 
-    from room_mcp.client import RoomsClient
     from room_mcp.compose import open_client
     from room_mcp.failures import BackendError
 
     async def asked() -> str:
-        if settings.url:
-            client = RoomsClient(
-                settings.url, key=settings.key, certificate=settings.certificate, retry_for_s=0
-            )
-        else:
-            client = open_client(settings)
+        is_elsewhere = settings.url or is_database(settings.store)
+        client = open_client(settings, retry_for_s=0) if is_elsewhere else open_client(settings)
         async with client:
             who = await _who(client, settings)
             found = await client.rooms(closed=False)
@@ -174,7 +187,8 @@ def _where(settings: Settings) -> tuple[str, str]:
         return settings.url, "by `room-mcp connect`"
     if settings.url:
         return settings.url, "by ROOM_MCP_URL"
-    return settings.store, "a file of this machine"
+    kind = "a database" if is_database(settings.store) else "a file of this machine"
+    return shown(settings.store), kind
 
 
 async def _who(client: RoomsClient, settings: Settings) -> str:

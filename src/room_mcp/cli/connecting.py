@@ -170,16 +170,17 @@ def _address(args: argparse.Namespace, settings: Settings) -> tuple[str, bytes]:
     """The server's address for others, and the fingerprint of a certificate to be pinned."""
     from room_mcp import certificates
     from room_mcp.serving import noted
+    from room_mcp.store_address import shown
 
     said = _url(args.url) if args.url else ""
     if settings.url:
         pem = settings.certificate
         return said or settings.url, certificates.fingerprint(pem) if pem else b""
     served = noted(settings.home)
-    if served is not None and served.store != os.path.realpath(settings.store):
+    if served is not None and served.store != (here := shown(settings.store)):
         raise Failed(
-            f"The server that runs here serves {served.store}, and these are the keys of "
-            f"{settings.store}. Set ROOM_MCP_STORE to the file that it serves."
+            f"The server that runs here serves {served.store}, and these are the keys of {here}. "
+            "Set ROOM_MCP_STORE to the store that it serves."
         )
     if served is None and not said:
         raise Failed(

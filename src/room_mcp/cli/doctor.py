@@ -45,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
 def findings() -> Iterator[Finding]:
     """What each check finds, one after another."""
     from room_mcp.settings import Settings, SettingsError
+    from room_mcp.store_address import is_database
 
     from . import checks, handshake
 
@@ -54,7 +55,11 @@ def findings() -> Iterator[Finding]:
     except SettingsError as error:
         yield Finding("settings", FAIL, str(error), "Correct the environment, then try again.")
         return
-    embedded = () if settings.url else (checks.sqlite, checks.lock)
+    embedded = (checks.sqlite, checks.lock)
+    if settings.url:
+        embedded = ()
+    elif is_database(settings.store):
+        embedded = (checks.postgres,)
     for check in (
         checks.home,
         *embedded,

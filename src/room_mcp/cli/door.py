@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from room_mcp.serving import Listening, is_loopback, is_wildcard, machine_names, own_address
 
 from . import Failed, WrongUse
-from .options import port
+from .options import port, seconds
 
 if TYPE_CHECKING:
     from room_mcp.backend.gate import Door
@@ -36,7 +36,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_PORT,
         help=f"0 picks a free one (default {DEFAULT_PORT})",
     )
-    parser.add_argument("--store", metavar="PATH", help="the file of the rooms")
+    parser.add_argument(
+        "--store",
+        metavar="STORE",
+        help="a file or postgresql://USER@HOST/DATABASE, by default ROOM_MCP_STORE",
+    )
     who = parser.add_argument_group("who may come in")
     who.add_argument(
         "--require-key", action="store_true", help="only callers with a key: room-mcp keys, invite"
@@ -62,6 +66,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         help="where that proxy is, if not on this machine; may be repeated",
+    )
+    how.add_argument(
+        "--drain-seconds",
+        metavar="S",
+        type=seconds,
+        default=0,
+        help="after SIGTERM /readyz says no, and it goes on for so long, until whoever balances "
+        "the load has seen that (default 0); a second signal ends it at once",
     )
     how.add_argument(
         "--allow-host",
@@ -126,6 +138,7 @@ def listening_of(args: argparse.Namespace, settings: Settings) -> Listening:
         proxy_ips=tuple(args.proxy_ip or PROXY_HERE) if public_url else (),
         names=names,
         pin=_pin(certificate) if certificate and not public_url else "",
+        drain_s=args.drain_seconds,
     )
 
 

@@ -46,7 +46,7 @@ def migrate(args: argparse.Namespace) -> int:
     import asyncio
 
     from room_mcp.store.migrate.moving import move
-    from room_mcp.store.opening import shown
+    from room_mcp.store_address import shown
 
     with Bar() as bar:
         moved = asyncio.run(move(source, target, progress=bar))
@@ -62,7 +62,7 @@ def migrate(args: argparse.Namespace) -> int:
 def _ends(args: argparse.Namespace) -> tuple[str, str]:
     """Where from, and where to. Raises WrongUse unless one is a file and the other a database."""
     from room_mcp.settings import Settings
-    from room_mcp.store.opening import is_database
+    from room_mcp.store_address import is_database
 
     settings = Settings.from_env()
     if settings.url and not args.source:

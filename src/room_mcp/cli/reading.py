@@ -56,7 +56,9 @@ def _none_found(args: argparse.Namespace, settings: Settings) -> str:
     kind = "archived rooms" if args.archived else "rooms" if args.all else "open rooms"
     fitting = f" that fit {args.query!r}" if args.query else ""
     more = "" if args.all or args.archived else " --all shows closed ones too."
-    where = settings.url or settings.store
+    from room_mcp.store_address import shown
+
+    where = settings.url or shown(settings.store)
     return f"No {kind}{fitting} in {where}.{more} `room-mcp create NAME` opens one."
 
 

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import room_mcp
+from room_mcp.store_address import is_database, path_in
 
 from . import Failed, WrongUse, lines
-from .care import add_store, store_of
+from .care import add_store, address_of
 from .options import Commands, command
 from .private import Private
 
@@ -29,10 +30,10 @@ if TYPE_CHECKING:
     from room_mcp.settings import Setting
     from room_mcp.store.sqlite.care.faults import Fault
 
-PACKAGES = ("mcp", "apsw", "anyio", "httpx2", "pydantic", "starlette", "uvicorn")
-PRIVATE_UNITS = frozenset({"secret", "URL", "name", "file", "folder"})
+PACKAGES = ("mcp", "apsw", "asyncpg", "anyio", "httpx2", "pydantic", "starlette", "uvicorn")
+PRIVATE_UNITS = frozenset({"secret", "URL", "name", "file", "file or URL", "folder"})
 # Of what `doctor` says, the sentences that hold no name, path or address.
-TOLD_CHECKS = frozenset({"sqlite"})
+TOLD_CHECKS = frozenset({"sqlite", "postgres"})
 PLACES = frozenset({"permissions", "file-system"})  # faults whose sentences tell of places
 UNAVAILABLE = "unavailable"
 MAX_FAULTS = 100
@@ -69,7 +70,8 @@ def report(args: argparse.Namespace) -> int:
 
 def _parts(args: argparse.Namespace) -> dict[str, Any]:
     """All that can be made, without what is private."""
-    store, homes = _places(args)
+    address, homes = _places(args)
+    store = path_in(address) if address else None
     parts: dict[str, Any] = {
         "versions.json": _made(_versions),
         "settings.json": _made(_settings),
@@ -77,16 +79,17 @@ def _parts(args: argparse.Namespace) -> dict[str, Any]:
     }
     if store is not None:
         parts |= of_store(store)
+    elif is_database(address):
+        parts["store.json"] = _made(lambda: _of_database(address))
     hidden: dict[str, Any] = Private(store, homes).hidden(parts)
     return hidden
 
 
-def _places(args: argparse.Namespace) -> tuple[Path | None, list[Path]]:
-    """The store, None when its rooms are elsewhere; and the folders of this person."""
+def _places(args: argparse.Namespace) -> tuple[str, list[Path]]:
+    """The store's address, empty when its rooms are elsewhere; and the folders of this person."""
     import os
 
     from room_mcp.settings import HOME, STORE, URL, Settings, SettingsError, home_in
-    from room_mcp.store.interface import StoreError
 
     homes = [Path.home(), home_in(os.environ)]
     # A wrong value of another setting is for `doctor` to tell.
@@ -94,9 +97,9 @@ def _places(args: argparse.Namespace) -> tuple[Path | None, list[Path]]:
     try:
         if args.store:
             env[URL.name] = ""
-        return store_of(args, Settings.from_env(env)), homes
-    except (WrongUse, SettingsError, StoreError):
-        return None, homes
+        return address_of(args, Settings.from_env(env)), homes
+    except (WrongUse, SettingsError):
+        return "", homes
 
 
 def _made(make: Callable[[], Any]) -> Any:
@@ -191,6 +194,14 @@ def of_store(store: Path) -> dict[str, Any]:
         "check.json": _made(lambda: _faults(store)),
         "store.json": _made(lambda: _census(store)),
     }
+
+
+def _of_database(address: str) -> dict[str, Any]:
+    import asyncio
+
+    from room_mcp.store.postgres.census import census
+
+    return asyncio.run(census(address))
 
 
 def _census(store: Path) -> dict[str, Any]:

@@ -32,20 +32,16 @@ def run(command: Command, args: argparse.Namespace, *, patient: bool = False) ->
     """
     import asyncio
 
-    from room_mcp.client import RoomsClient
     from room_mcp.compose import open_client
     from room_mcp.settings import Settings
+    from room_mcp.store_address import is_database
 
     settings = Settings.from_env()
 
     async def work() -> int:
-        if settings.url and not patient:
-            client = RoomsClient(
-                settings.url,
-                key=settings.key,
-                certificate=settings.certificate,
-                retry_for_s=RETRY_FOR_S,
-            )
+        is_elsewhere = settings.url or is_database(settings.store)
+        if is_elsewhere and not patient:
+            client = open_client(settings, retry_for_s=RETRY_FOR_S)
         else:
             client = open_client(settings)
         async with client:

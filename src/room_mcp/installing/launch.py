@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from room_mcp.settings import AGENT, CERTIFICATE, HOME, KEY, STORE, URL
+from room_mcp.store_address import holds_password
 
 from .machine import Machine
 
@@ -67,7 +68,9 @@ def launch_for(machine: Machine, *, agent: str | None = None) -> Launch:
         args += ["--agent", agent]
         env.pop(AGENT.name, None)
     secrets = frozenset(
-        name for name, value in env.items() if name == KEY.name or _PASSWORD_IN_URL.search(value)
+        name
+        for name, value in env.items()
+        if name == KEY.name or _PASSWORD_IN_URL.search(value) or holds_password(value)
     )
     return Launch(command, tuple(args), env, secrets)
 

@@ -13,9 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from room_mcp.store_address import is_database
+
 from ..interface import StoreError
 from ..moved import moved_to, must_be_here
-from ..opening import asyncpg_wanted, file_at, is_database
+from ..opening import asyncpg_wanted, file_at
 from .copying import Copying, Progress
 from .tables import Facts, Source, Target
 

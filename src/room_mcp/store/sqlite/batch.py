@@ -292,4 +292,3 @@ class Batch(Decisions):
         )
         for key in gone:
             self.db.run("DELETE FROM members WHERE room_no = ? AND skeleton = ?", (before.no, key))
-
