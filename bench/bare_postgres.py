@@ -13,9 +13,9 @@ from room_mcp.store.cache import RoomCache
 from room_mcp.store.codec import micros
 from room_mcp.store.interface import MAX_AHEAD
 from room_mcp.store.postgres.batch import AHEAD_MESSAGES
-from room_mcp.store.postgres.connecting import SESSION
 from room_mcp.store.postgres.notices import notice
 from room_mcp.store.postgres.rows import Known, message_values
+from room_mcp.store.postgres.sessions import SESSION
 from room_mcp.store.postgres.statements import CONTRACTS, KEYS, LOCK, SAID, WRITE, as_columns
 from room_mcp.store.postgres.writer import MAX_BATCH_MESSAGES, PLANS
 

@@ -54,11 +54,11 @@ class StoppingCommits:
     """`is_due`: the next COMMIT that is sent to PostgreSQL stops the process before."""
 
     def __init__(self, idle_ms: str) -> None:
-        from room_mcp.store.postgres import connecting  # late: asyncpg is an extra
+        from room_mcp.store.postgres import sessions  # late: asyncpg is an extra
         from room_mcp.store.postgres.database import Database
 
         if idle_ms:
-            connecting.SESSION["idle_in_transaction_session_timeout"] = idle_ms
+            sessions.SESSION["idle_in_transaction_session_timeout"] = idle_ms
         self.is_due = False
         database: Any = Database
         commit = database.commit

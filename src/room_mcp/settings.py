@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from room_mcp.connected import FILE, Connected, connected
+from room_mcp.store_address import ADVICE, is_database, unknown
 
 KIB = 1024
 MAX_RETENTION_DAYS = 36_500  # a hundred years: 0 is how to say "for ever"
@@ -194,13 +195,18 @@ class Settings:
     log_level: str = "WARNING"
     log_format: str = "text"
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other machines use the rooms as well, so that nobody knows all their names."""
+        return bool(self.url) or is_database(self.store)
+
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
         """Read the environment; where it names no backend, what `room-mcp connect` has kept.
 
         Raises:
-            SettingsError: A number is none, a URL and a store are both set, a key stands in the
-                URL, or a file cannot be read.
+            SettingsError: A number is none, a URL and a store are both set, no engine knows the
+                store's address, a key stands in the URL, or a file cannot be read.
         """
         env = os.environ if env is None else env
 
@@ -221,6 +227,8 @@ class Settings:
                 f"{URL.name} and {STORE.name} are both set. Unset one: a URL means a shared "
                 "backend, a store means that the rooms are kept from here."
             )
+        if told := unknown(text(STORE)):
+            raise SettingsError(f"{STORE.name}: {told} {ADVICE}")
         level = (text(LOG_LEVEL) or LOG_LEVEL.default).upper()
         if level not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
             raise SettingsError(

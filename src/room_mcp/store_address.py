@@ -11,10 +11,21 @@ from pathlib import Path
 from urllib.parse import unquote
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+)://")  # two letters at least: C:// is a drive
+# However it is spelt: no path that anybody means begins so.
+_LIKE_SCHEME = re.compile(r"[\s\"'<]*([A-Za-z][A-Za-z0-9+.\-]+:/{1,2})")
 
 IN_MEMORY = ("memory:", "memory://")
+ADVICE = (
+    "Name a file: a path, sqlite:///path/to/rooms.db, or a database: "
+    "postgresql://USER@HOST/DATABASE"
+)
 SQLITE = "sqlite"
-_POSTGRES = ("postgres", "postgresql")
+# However it is spelt: taken for the path of a file, all of it would be shown.
+_POSTGRES = re.compile(r"[\s\"'<]*postgres(?:ql)?:", re.IGNORECASE)
+
+_USER = re.compile(r"[\w.~%$+ -]+")
+_HOST = r"(?:\[[0-9A-Fa-f:.%]+\]|[\w.~%-]*)(?::\d{1,5})?"
+_PLACE = re.compile(rf"{_HOST}(?:,{_HOST})*(?:/[\w.~%$+ -]*)?")
 
 
 def scheme_of(target: str | Path) -> str:
@@ -23,9 +34,23 @@ def scheme_of(target: str | Path) -> str:
     return found[1].lower() if found else ""
 
 
+def unknown(target: str | Path) -> str:
+    """What to say of an address that no engine knows; empty when one does.
+
+    Shows nothing behind the scheme: it is perhaps a database's, spelt wrongly, with its password.
+    """
+    address = str(target)
+    if is_database(address) or address in IN_MEMORY or scheme_of(address) == SQLITE:
+        return ""
+    found = _LIKE_SCHEME.match(address)
+    if found is None:
+        return ""
+    return f"No store is known for addresses that begin with {found[1].lower()}…"
+
+
 def is_database(target: str | Path) -> bool:
     """Whether a store's address is that of a database, which any number of machines share."""
-    return scheme_of(target) in _POSTGRES
+    return _POSTGRES.match(str(target)) is not None
 
 
 def path_in(target: str | Path) -> Path | None:
@@ -36,7 +61,7 @@ def path_in(target: str | Path) -> Path | None:
     """
     address = str(target)
     scheme = scheme_of(address)
-    if address in IN_MEMORY or scheme not in ("", SQLITE):
+    if address in IN_MEMORY or is_database(address) or unknown(address):
         return None
     if scheme == SQLITE:
         rest = address[len(f"{SQLITE}://") :]
@@ -53,25 +78,38 @@ def shown(target: str | Path) -> str:
     """
     address = str(target)
     if is_database(address):
-        return f"postgresql://{_behind_login(address)}"
+        return f"postgresql://{_place_in(address) or '…'}"
     path = path_in(address)
     if path is not None:
         return str(path)
-    return address if address in IN_MEMORY else f"{scheme_of(address)}://…"
+    if address in IN_MEMORY:
+        return address
+    found = _LIKE_SCHEME.match(address)
+    return f"{found[1].lower() if found else ''}…"
+
+
+def named(target: str | Path) -> str:
+    """As `shown`, with the user of a database: whoever adds the password can go there."""
+    place = shown(target)
+    if not is_database(target) or place.endswith("…"):
+        return place
+    login = str(target).partition("://")[2].partition("?")[0].rpartition("@")[0]
+    user = login.partition(":")[0]
+    return place.replace("://", f"://{user}@", 1) if _USER.fullmatch(user) else place
 
 
 def holds_password(target: str | Path) -> bool:
     """Whether a password stands in the address of a database."""
     if not is_database(target):
         return False
-    rest = str(target).partition("://")[2]
+    rest = str(target).partition(":")[2]
     login = rest.rpartition("@")[0]
     return ":" in login.partition("@")[0] or "password=" in rest.lower()
 
 
-def _behind_login(address: str) -> str:
-    """Hosts and name. Also of an address that is spelt wrongly: a password may hold anything."""
-    place, _, options = address.partition("://")[2].partition("?")
-    if "@" in options and "@" not in place:
-        return "…"  # nobody can tell where the login ends
-    return place.rpartition("@")[2].partition("#")[0]
+def _place_in(address: str) -> str:
+    """Hosts and name; empty where nobody can tell where the login ends: an address may be spelt
+    wrongly, and a password may hold anything."""
+    login_and_place, _, options = address.partition("://")[2].partition("?")
+    place = login_and_place.rpartition("@")[2].partition("#")[0]
+    return place if "@" not in options and _PLACE.fullmatch(place) else ""

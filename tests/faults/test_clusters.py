@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -37,7 +38,16 @@ def cluster() -> Iterator[Cluster]:
 
 
 def processes(cluster: Cluster) -> list[psutil.Process]:
-    return [psutil.Process(pid) for pid in cluster.pids()]
+    return running(cluster.pids())
+
+
+def running(pids: Iterable[int]) -> list[psutil.Process]:
+    """Those that have not ended by themselves meanwhile, as some of a server do."""
+    found: list[psutil.Process] = []
+    for pid in pids:
+        with suppress(psutil.NoSuchProcess):
+            found.append(psutil.Process(pid))
+    return found
 
 
 def left_of(ended: list[psutil.Process]) -> list[psutil.Process]:
@@ -99,7 +109,7 @@ def test_nothing_is_left_when_whoever_started_a_server_is_killed():
     assert started.stdout is not None
     folder, *pids = started.stdout.readline().split()
     started.stdout.close()
-    servers = [psutil.Process(int(pid)) for pid in pids]
+    servers = running(map(int, pids))
     keeper = servers[0].parent()
     assert keeper is not None
 

@@ -8,7 +8,8 @@ import anyio
 import pytest
 from node_apps import HANGS_S
 
-from room_mcp.store.postgres.connecting import Connections, address_in
+from room_mcp.store.postgres.addresses import address_in
+from room_mcp.store.postgres.connecting import Connections
 
 pytestmark = pytest.mark.anyio
 

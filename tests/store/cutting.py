@@ -8,6 +8,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 COMMIT = b"COMMIT\0"  # as it is sent: a statement without values
+LISTEN, ELSEWHERE = b'LISTEN "room_mcp"', b'LISTEN "room_mcq"'
 PIECE_BYTES = 65_536
 
 
@@ -18,6 +19,12 @@ class Cutting:
         self._parts = urlsplit(url)
         self._arrives: bool | None = None
         self.cuts = 0
+        self.has_cut = asyncio.Event()
+        self.loses_notices = False  # as some poolers do
+        self.delays_commits = False  # until it `goes_on`; whoever sent one may be gone by then
+        self.goes_on = asyncio.Event()
+        self.lets_in = asyncio.Event()  # whether new connections come through
+        self.lets_in.set()
         self._both: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -42,6 +49,7 @@ class Cutting:
         self._arrives = arrives
 
     async def _connect(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        await self.lets_in.wait()
         far, forth = await asyncio.open_connection(self._parts.hostname, self._parts.port)
         ways = (self._asked(near, forth, far), self._answered(far, back))
         both = [asyncio.create_task(one) for one in ways]
@@ -63,8 +71,11 @@ class Cutting:
                 if is_cut and not self._arrives:
                     self._arrives = None
                     self.cuts += 1
+                    self.has_cut.set()
                     return
-                forth.write(piece)
+                if COMMIT in piece and self.delays_commits:
+                    await self.goes_on.wait()
+                forth.write(piece.replace(LISTEN, ELSEWHERE) if self.loses_notices else piece)
 
     async def _answered(self, far: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
@@ -72,5 +83,6 @@ class Cutting:
                 if self._arrives and piece.startswith(b"C\0\0\0\x0bCOMMIT\0"):
                     self._arrives = None
                     self.cuts += 1
+                    self.has_cut.set()
                     return
                 back.write(piece)

@@ -95,6 +95,7 @@ async def left_but_not_ended(source: str, target: str) -> None:
         copying = Copying(from_, to, silent)
         await copying.go()
         await copying.end()
+        await to.note_left(to.where)
         await from_.leave(to.where, NOON)
     await to.aclose()
     await from_.aclose()

@@ -28,6 +28,7 @@ from room_mcp.store.auditing import Entry
 from room_mcp.store.interface import StoreError, StoreUnavailable
 from room_mcp.store.migrate.tables import OF_ROOMS
 from room_mcp.store.sqlite.care.check import check
+from room_mcp.store_address import named
 
 pytestmark = pytest.mark.anyio
 
@@ -359,4 +360,4 @@ async def test_what_was_moved_is_not_moved_again(direction: str, tmp_path: Path)
     for place in (target, elsewhere):
         with pytest.raises(StoreUnavailable) as told:
             await moved(source, place)
-        assert f"were moved to {where(target)}" in str(told.value)
+        assert f"were moved to {named(target)} on" in str(told.value)

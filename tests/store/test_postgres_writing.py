@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 
 import anyio
+import asyncpg
 import pytest
 from cutting import Cutting
 from database_talk import connected, held, left_open, waiting
@@ -15,6 +18,7 @@ from engines import Postgres
 from postgres_databases import empty_database
 from store_talk import (
     NOON,
+    Decide,
     a_room,
     closes,
     contents,
@@ -31,6 +35,7 @@ from room_mcp.store.auditing import Entry
 from room_mcp.store.interface import Act, OutcomeUnknown, Reading, Store, StoreBusy, StoreError
 from room_mcp.store.limiting import Rate
 from room_mcp.store.opening import open_store
+from room_mcp.store.postgres import PostgresStore
 from room_mcp.store.postgres.batch import AHEAD_MESSAGES
 
 pytestmark = pytest.mark.anyio
@@ -72,6 +77,41 @@ async def test_a_message_is_there_once_though_its_commit_was_cut(
     assert [message.seq for message in done.messages] == [1]
     assert not done.replayed
     assert await contents(cut_off, room) == ["once"]
+
+
+async def test_all_acts_of_a_cut_commit_are_there_once_though_the_room_of_one_is_deleted(
+    network: Cutting, cut_off: Store, store: Store
+):
+    rooms = [await new_room(cut_off, name=f"room {n}") for n in range(2)]
+    await cut_off.act(rooms[0], nothing)  # now there is a connection
+    network.lets_in.clear()
+    network.cut_next(arrives=True)
+
+    acts = asyncio.gather(*(cut_off.act(room, says("once")) for room in rooms))
+    await network.has_cut.wait()
+    await store.delete(rooms[0], nothing)
+    network.lets_in.set()
+    told = await acts
+
+    assert [done.messages[0].seq for done in told] == [1, 1]
+    assert await contents(store, rooms[1]) == ["once"]
+
+
+async def test_what_became_of_a_cut_commit_is_unknown_when_its_room_is_deleted(
+    network: Cutting, cut_off: Store, store: Store
+):
+    room = await new_room(cut_off)
+    await cut_off.act(room, nothing)
+    network.lets_in.clear()
+    network.cut_next(arrives=True)
+
+    act = asyncio.create_task(cut_off.act(room, says("once")))
+    await network.has_cut.wait()
+    await store.delete(room, nothing)
+    network.lets_in.set()
+
+    with pytest.raises(OutcomeUnknown):
+        await act
 
 
 @pytest.mark.parametrize("arrives", [True, False])
@@ -157,6 +197,83 @@ async def test_what_is_noted_is_written_though_its_commit_was_cut(
     assert network.cuts == 1
 
 
+REFUSED = Entry(NOON, "read", "room_not_found", subject="ann")
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+async def test_a_refusal_is_in_the_audit_once_though_its_commit_was_cut(
+    network: Cutting, cut_off: Store, store: Store, arrives: bool
+):
+    network.cut_next(arrives=arrives)
+    cut_off.note_refusal(REFUSED)
+
+    await cut_off.audit()
+    cut_off.note_refusal(replace(REFUSED, subject="bob"))
+    await cut_off.audit()
+
+    assert network.cuts == 1
+    assert [one.entry.subject for one in (await store.audit()).entries] == ["ann", "bob"]
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+@pytest.mark.parametrize("act", [nothing, joins("bob")])
+async def test_a_refusal_is_in_the_audit_once_though_the_commit_it_goes_with_was_cut(
+    network: Cutting, cut_off: Store, store: Store, arrives: bool, act: Decide
+):
+    room = await new_room(cut_off)
+    network.cut_next(arrives=arrives)
+    cut_off.note_refusal(REFUSED)
+
+    await cut_off.act(room, act)
+    await cut_off.audit()
+
+    assert network.cuts == 1
+    assert [one.entry for one in (await store.audit()).entries] == [REFUSED]
+
+
+async def test_a_refusal_is_in_the_audit_once_though_what_it_went_with_is_unknown(
+    network: Cutting, cut_off: Store, store: Store
+):
+    network.cut_next(arrives=True)
+    cut_off.note_refusal(REFUSED)
+
+    with pytest.raises(OutcomeUnknown):
+        await cut_off.create(a_room())
+    await cut_off.audit()
+
+    assert [one.entry for one in (await store.audit()).entries] == [REFUSED]
+
+
+# ---- after a commit ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("failure", [RuntimeError, OSError])
+@pytest.mark.parametrize("what", ["measures.committed", "_watchers.wake", "_cache.put"])
+async def test_what_fails_after_a_commit_is_no_failure_of_what_was_committed(
+    store: Store,
+    other: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    what: str,
+    failure: type[Exception],
+):
+    rooms = [await new_room(store, name=f"room {n}") for n in range(2)]
+
+    def fail(*_: object, **__: object) -> None:
+        raise failure("It broke.")
+
+    part, call = what.split(".")
+    with monkeypatch.context() as broken:
+        broken.setattr(getattr(store, part), call, fail)
+        done = await asyncio.gather(*(store.act(id, says("once")) for id in rooms))
+        made, is_new = await store.create(a_room("new"))
+
+    assert [len(one.messages) for one in done] == [1, 1]
+    assert [await contents(other, id) for id in rooms] == [["once"], ["once"]]
+    assert is_new
+    assert len(await other.directory()) == 3
+    await store.act(made.id, says("on"))
+
+
 # ---- together -----------------------------------------------------------------------------------
 
 
@@ -166,7 +283,7 @@ async def test_acts_that_come_together_share_a_commit(store: Store):
     await asyncio.gather(*(store.act(room, says(str(n)), key=key(str(n))) for n in range(64)))
 
     spread = store.measures.commit_acts.spreads()[()]
-    assert (sum(spread.counts), spread.total) == (1, 64)
+    assert (sum(spread.counts), spread.total) == (2, 65)  # with the one that made the room
     assert len(await contents(store, room)) == 64
 
 
@@ -268,6 +385,38 @@ async def test_no_two_changes_on_any_node_have_the_same_time(store: Store, other
     assert len(set(times)) == len(rooms)
 
 
+async def test_a_change_that_waited_for_a_room_has_a_later_time_than_the_one_before(
+    engine: Postgres, store: Store
+):
+    room = await new_room(store)
+    (before,) = await store.directory()
+    async with held(engine.address, room) as holder:
+        acting = asyncio.create_task(store.act(room, says("hi")))
+        await waiting(holder, 1)
+        # The clock of that node is ahead by a minute.
+        await holder.execute("UPDATE rooms SET updated_at = updated_at + 60000000")
+    await acting
+
+    (after,) = await store.directory()
+    assert after.updated_at > before.updated_at + timedelta(minutes=1)
+
+
+async def test_a_change_has_the_time_at_which_it_got_its_room(engine: Postgres):
+    now = [NOON]
+    store = PostgresStore(engine.address, clock=lambda: now[0])
+    await store.open()
+    room = await new_room(store)
+    async with held(engine.address, room) as holder:
+        acting = asyncio.create_task(store.act(room, says("hi")))
+        await waiting(holder, 1)
+        now[0] = NOON + timedelta(minutes=1)
+    await acting
+
+    (changed,) = await store.directory()
+    assert changed.updated_at >= now[0]
+    await store.aclose()
+
+
 # ---- who comes too late -------------------------------------------------------------------------
 
 
@@ -308,7 +457,7 @@ async def test_an_act_that_waits_for_a_room_that_is_deleted_finds_none(
 async def test_slots_that_were_given_back_are_free_though_another_count_failed(
     engine: Postgres, store: Store, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("room_mcp.store.postgres.store.COUNT_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("room_mcp.store.postgres.transactions.COUNT_TIMEOUT_S", 0.1)
     until = NOON + timedelta(minutes=1)
 
     async def wait_slots(holder: str) -> int:
@@ -330,13 +479,13 @@ async def test_slots_that_were_given_back_are_free_though_another_count_failed(
 
 
 async def test_who_is_cancelled_leaves_no_transaction_open(engine: Postgres, store: Store):
-    rooms = [await new_room(store, "secret", name=f"room {n}") for n in range(3)]
+    rooms = [await new_room(store, "secret", name=f"room {n}") for n in range(2)]
     async with held(engine.address, *rooms) as holder:
         tasks = [asyncio.create_task(store.erase(id, nothing)) for id in rooms]
-        await waiting(holder, 3)
+        await waiting(holder, 2)
         await holder.execute("LOCK TABLE contracts IN ACCESS EXCLUSIVE MODE")
         tasks += [asyncio.create_task(store.search("secret", room_ids=rooms)) for _ in range(3)]
-        await waiting(holder, 6)
+        await waiting(holder, 5)
         for task in tasks:
             task.cancel()
             task.cancel()
@@ -346,7 +495,7 @@ async def test_who_is_cancelled_leaves_no_transaction_open(engine: Postgres, sto
 
     assert all(task.cancelled() for task in tasks)
     assert await left_open(engine.address) == 0
-    assert [await contents(store, id) for id in rooms] == [[None]] * 3
+    assert [await contents(store, id) for id in rooms] == [[None]] * 2
 
 
 async def test_a_room_whose_maker_was_cancelled_wakes_who_watches_for_new_ones(store: Store):
@@ -437,6 +586,40 @@ async def test_a_store_that_is_closed_says_so(engine: Postgres):
             await call
 
 
+# ---- a database that others change ---------------------------------------------------------------
+
+
+async def test_tables_that_another_node_changes_meanwhile_fail_nobody():
+    url = empty_database()
+    store = open_store(url)
+    await store.open()
+    room = await new_room(store, "one")
+    async with connected(url) as other:
+        await other.execute("ALTER TABLE rooms ALTER last_seq TYPE integer")
+
+    await store.act(room, says("two"))
+    await store.erase(room, nothing)
+
+    assert await contents(store, room) == [None, None]
+    await store.aclose()
+
+
+async def test_who_is_the_one_to_give_way_in_a_deadlock_tries_again(engine: Postgres, store: Store):
+    room = await new_room(store)
+    await store.act(room, joins("bob"))
+    store.mark_read(room, "bob", Reading(1, 1))
+    await store.act(room, nothing)  # takes it along
+    async with asyncio.TaskGroup() as tasks, connected(engine.address) as holder:
+        with suppress(asyncpg.DeadlockDetectedError):  # if this one has to
+            async with holder.transaction():
+                await holder.execute("SELECT FROM readings FOR UPDATE")
+                tasks.create_task(store.delete(room, nothing))
+                await waiting(holder, 1)
+                await holder.execute("SELECT FROM rooms FOR UPDATE")
+
+    assert await store.directory() == []
+
+
 # ---- lost connections ---------------------------------------------------------------------------
 
 
@@ -454,6 +637,30 @@ async def test_who_waits_is_woken_when_all_connections_are_lost(
 
     await asyncio.gather(*(one.act(room, says("on")) for one in (store, other)))
     assert await contents(store, room) == ["on", "on"]
+
+
+async def test_where_no_notices_come_through_who_waits_for_no_room_disturbs_nobody(
+    network: Cutting,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    monkeypatch.setattr("room_mcp.store.postgres.listening.LOOK_S", 0.05)
+    network.loses_notices = True
+    deaf = open_store(network.url)
+    await deaf.open()
+    room = await new_room(store)
+
+    with anyio.fail_after(GUARD_S):
+        async with deaf.watch([room, "no\0ne", "\ud800"]) as watch:
+            assert await watch.wait(GUARD_S)  # whatever has changed before
+            await store.act(room, says("hi"))
+            assert await watch.wait(GUARD_S)
+            while "do not come through" not in caplog.text:
+                await watch.wait(0.01)
+
+    await deaf.aclose()
+    assert "was lost" not in caplog.text
 
 
 async def test_a_connection_may_be_lost_before_any_statement_of_a_batch(

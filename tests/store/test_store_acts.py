@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from engines import ALL, ONE_PROCESS, only
 from store_talk import (
+    BUDGET_OF_40,
     NOON,
     a_room,
     closes,
@@ -22,7 +23,7 @@ from store_talk import (
     says,
 )
 
-from room_mcp.rooms import Admission, Past, Refusal, Room, Step
+from room_mcp.rooms import Admission, Contract, Past, Refusal, Room, Step
 from room_mcp.rooms.refusals import RoomClosed, RoomNotFound
 from room_mcp.store.interface import Act, Done, Store
 
@@ -291,6 +292,27 @@ async def test_a_store_decides_on_what_another_store_did_just_before(store: Stor
         await one.act(room_id, says(f"{number}", if_last_seq=number))
 
     assert await contents(store, room_id) == ["0", "1", "2", "3", "4", "5"]
+
+
+async def test_a_store_decides_by_the_contract_that_another_store_has_given_a_room(
+    store: Store, other: Store
+):
+    room_id = await new_room(store)
+    await other.act(room_id, says("hello"))
+    seen: list[Contract] = []
+
+    def give(room: Room, past: Past) -> Step:
+        return Step(replace(room, contract=BUDGET_OF_40))
+
+    def look(room: Room, past: Past) -> Step:
+        seen.append(room.contract)
+        return Step(room)
+
+    await store.act(room_id, give)
+    await store.act(room_id, says("hello"))
+    await other.act(room_id, look)
+
+    assert seen[-1] == BUDGET_OF_40
 
 
 @only(*ONE_PROCESS)

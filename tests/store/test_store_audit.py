@@ -201,6 +201,7 @@ async def test_each_refusal_is_written_once_whatever_is_committed_beside_it(stor
                 await store.create(a_room(f"another {number} {turn}"))
 
     await asyncio.gather(*map(busy, range(8)))
+    await store.audit()  # of two in turn each writes what it has noted itself, when it is asked
 
     told = sorted(detail or "" for act, detail in await acts(store) if act == REFUSAL.act)
     assert told == sorted(f"{number} {turn}" for number in range(8) for turn in range(10))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from engines import ALL, Engine
-from store_talk import OWNER, a_room, stamp
+from engines import ALL, Engine, only
+from store_talk import OWNER, a_room, key, stamp
 
 from room_mcp.rooms import Draft, Past, Refusal, Room, Step
 from room_mcp.rooms.guard import Memory
+from room_mcp.store.hearing import Hearing
 from room_mcp.store.interface import Act, Store
 from room_mcp.store.memories import SNAPSHOT_MESSAGES, Memories, Remembered
 
@@ -104,6 +106,27 @@ async def test_work_that_fails_takes_back_what_the_guard_heard_of_it(store: Stor
         await store.act_all(id, [Act(speaks(POLITE)), Act(speaks(POLITE)), Act(broken)])
 
     assert await scores(store, id, [POLITE] * 5) == await scores(store, same, [POLITE] * 5)
+
+
+@only("memory", "sqlite", "postgres")
+async def test_a_replay_takes_nothing_from_what_the_guard_remembers(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    id, rebuilt = await a_talk(store), 0
+    caught_up = Hearing._caught_up
+
+    def counted(self: Hearing, *args: Any) -> Remembered:
+        nonlocal rebuilt
+        rebuilt += 1
+        return caught_up(self, *args)
+
+    await store.act(id, speaks(POLITE), key=key("1"))
+    monkeypatch.setattr(Hearing, "_caught_up", counted)
+    again = store.act(id, speaks(POLITE), key=key("1"))
+    await asyncio.gather(store.act(id, speaks(POLITE), key=key("2")), again)
+    await store.act(id, speaks(POLITE), key=key("3"))
+
+    assert rebuilt == 0
 
 
 async def test_erased_texts_are_forgotten(store: Store):

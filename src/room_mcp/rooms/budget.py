@@ -100,6 +100,11 @@ class Budget:
         """Whether messages and bytes have no limit; time may have one."""
         return self.room.is_unlimited and self.member.is_unlimited
 
+    @cached_property
+    def is_timed(self) -> bool:
+        """Whether time alone can end the room."""
+        return self.lifetime_s is not None or self.idle_s is not None
+
     def percent_of_time(self, began_at: datetime, at: datetime) -> int:
         """How much of the lifetime is over, 0 without one."""
         if not self.lifetime_s:

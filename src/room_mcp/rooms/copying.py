@@ -20,9 +20,9 @@ def changed(of: T, **fields: Any) -> T:
     Raises:
         TypeError: It has no field of that name.
     """
-    copy = object.__new__(type(of))
-    kept = copy.__dict__
-    kept.update(of.__dict__, **fields)
+    kept = of.__dict__ | fields
     if len(kept) > len(of.__dict__):
         raise TypeError(f"{type(of).__name__} has not all of the fields {', '.join(fields)}.")
+    copy = object.__new__(type(of))
+    object.__setattr__(copy, "__dict__", kept)  # past the guard of frozen dataclasses
     return copy

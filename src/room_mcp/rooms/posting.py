@@ -67,8 +67,8 @@ def posted(
     """
     contract = room.contract
     _must_be_allowed(room, draft, sender)
-    rules = (contract.terminal[at] for at in checked.endings)
-    may_end = any(not rule.by or sender.role in rule.by for rule in rules)
+    rules = [contract.terminal[at] for at in checked.endings]
+    may_end = bool(rules) and any(not rule.by or sender.role in rule.by for rule in rules)
     here = room.active_members
     size_bytes = draft.size_bytes
     _must_have_space(room, size_bytes, reserve=FULL_ROOM_RESERVE_BYTES if may_end else 0)
@@ -199,7 +199,7 @@ def _message_from(
         sender_type=draft.sender_type,
         type=draft.type,
         content=draft.content,
-        to=tuple(dict.fromkeys([_known_as(room, name) for name in draft.to])),
+        to=tuple(dict.fromkeys([_known_as(room, name) for name in draft.to])) if draft.to else (),
         reply_to=reply_to,
         mentions=mentioned(draft.text, [member.name for member in here]),
     )

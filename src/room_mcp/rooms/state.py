@@ -95,10 +95,11 @@ class RoomState:
     @property
     def deadline(self) -> Deadline | None:
         """When the room closes by itself; a paused room is not idle."""
-        if self.closing is not None:
+        budget = self.contract.budget
+        if self.closing is not None or not (budget.is_timed or self.reserve_since):
             return None
         due = deadlines(
-            self.contract.budget,
+            budget,
             began_at=self.began_at,
             last_at=max(self.last_at or self.began_at, self.began_at),
             reserve_since=self.reserve_since,

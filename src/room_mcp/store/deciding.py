@@ -168,7 +168,8 @@ class Decisions:
         stage.messages += step.messages
         if past.judged is not None and step.messages:
             self._hear(stage.room, past.judged)
-        stage.entries += entries_of(act.entry, stage.room, step)
+        if act.entry is not None:
+            stage.entries += entries_of(act.entry, stage.room, step)
         stage.room = step.room
         if key is not None and act.key is not None and step.messages:
             stage.keys[key] = (act.key.fingerprint, step.messages[0].seq)
@@ -180,7 +181,7 @@ class Decisions:
         except Exception:
             # A guard that fails must not hold a message back.
             logger.exception("The guard could not remember a message")
-            self.hearing.unhear(before.id, before.last_seq)
+            self.hearing.distrust(before.id, before.last_seq)
 
     def _replayed(
         self, no: int, stage: Stage, key: IdempotencyKey, fingerprint: bytes, seq: int

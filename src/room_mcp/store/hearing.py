@@ -106,6 +106,12 @@ class Hearing:
 
     def unhear(self, room_id: str, last_seq: int) -> None:
         """What was heard after `last_seq` was not accepted after all."""
+        known = self._of.get(room_id)
+        if known is None or known.seq > last_seq:
+            self.distrust(room_id, last_seq)
+
+    def distrust(self, room_id: str, last_seq: int) -> None:
+        """Make the memory anew, of what was heard up to `last_seq`."""
         self._of.pop(room_id, None)
         heard = self._heard.pop(room_id, [])
         if kept := [one for one in heard if one.seq <= last_seq]:

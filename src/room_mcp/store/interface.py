@@ -46,6 +46,10 @@ class StoreBusy(StoreError):
     """The deadline passed before the act began. Nothing was committed; try again."""
 
 
+class StoreSilent(StoreBusy):
+    """The database does not answer. Nothing was committed; try again, perhaps much later."""
+
+
 class OutcomeUnknown(StoreError):
     """The act may have been committed. Retry with the same idempotency key."""
 
@@ -339,7 +343,7 @@ class Store(CallerStore, AuditStore, LimitStore, Protocol):
         """Remove the room; whoever waits in it is woken. `decide` may refuse."""
         ...
 
-    async def scrub(self, *, max_bytes: int | None = None) -> bool:
+    async def scrub(self, *, max_bytes: int | None = None, pause: timedelta = timedelta(0)) -> bool:
         """Leave nothing in the files of what was erased or deleted, by anybody.
 
         Nothing happens when there is nothing to do. Else it takes about as long as to copy the
@@ -347,6 +351,8 @@ class Store(CallerStore, AuditStore, LimitStore, Protocol):
 
         Args:
             max_bytes: A larger store is left to somebody who gives no limit.
+            pause: Where nodes share a database, it is left to a later one if any of them has
+                begun one with a pause less than that ago.
 
         Returns:
             Whether there was anything to do.

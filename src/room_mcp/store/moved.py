@@ -41,10 +41,21 @@ def must_be_here(epoch: str) -> None:
         raise StoreUnavailable(sentence(epoch), advice=advice_to_follow(moved_to(epoch) or ""))
 
 
+def must_be_no_old_store(epoch: str, here: str) -> None:
+    """Raises StoreUnavailable when rooms were moved away from where others are to go."""
+    if _NOTE in epoch:
+        there = moved_to(epoch)
+        raise StoreUnavailable(
+            f"{here} is not empty: it is the old store of rooms that were moved to {there}.",
+            advice="Name an empty database. To go on with those rooms, name where they are: "
+            f"--from or ROOM_MCP_STORE, {there}",
+        )
+
+
 def advice_to_follow(where: str) -> str:
     if "://" not in where:
         return f"Name that file: --store or ROOM_MCP_STORE, here {where}"
     return (
         "Connect to a server that has it (room-mcp connect, ROOM_MCP_URL), or name the database in "
-        "every host's settings: ROOM_MCP_STORE=postgresql://USER:PASSWORD@HOST/DATABASE"
+        f"every host's settings: ROOM_MCP_STORE={where}, with its password in ~/.pgpass"
     )

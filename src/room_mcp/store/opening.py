@@ -6,7 +6,16 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from room_mcp.store_address import IN_MEMORY, SQLITE, is_database, path_in, scheme_of
+from room_mcp.store_address import (
+    ADVICE,
+    IN_MEMORY,
+    SQLITE,
+    is_database,
+    path_in,
+    scheme_of,
+    shown,
+    unknown,
+)
 
 from .interface import Store, StoreUnavailable
 
@@ -28,12 +37,7 @@ def open_store(target: str | Path) -> Store:
         return MemoryStore()
     if is_database(address):
         return _postgres(address)
-    if scheme_of(address) not in ("", SQLITE):
-        raise StoreUnavailable(
-            f"No store is known for addresses that begin with {scheme_of(address)}://.",
-            advice="Name a file: a path, sqlite:///path/to/rooms.db, or a database: "
-            "postgresql://USER@HOST/DATABASE",
-        )
+    _must_be_known(address)
     # Late: apsw is a library to load, and other engines do without it.
     from .sqlite import SqliteStore
 
@@ -47,6 +51,7 @@ def file_at(target: str | Path) -> Path:
         StoreUnavailable: The store there is none.
     """
     address = str(target)
+    _must_be_known(address)
     if address in IN_MEMORY:
         raise StoreUnavailable("A store in memory has no file.", advice="Name a file: --store.")
     path = path_in(address)
@@ -57,9 +62,14 @@ def file_at(target: str | Path) -> Path:
             "The address names no file.", advice="Write sqlite:///path/to/rooms.db"
         )
     raise StoreUnavailable(
-        f"A store at {scheme_of(address)}:// is no file of this machine.",
+        f"A store at {shown(address)} is no file of this machine.",
         advice="PostgreSQL has tools of its own for that: pg_dump, pg_restore, amcheck, VACUUM.",
     )
+
+
+def _must_be_known(address: str) -> None:
+    if told := unknown(address):
+        raise StoreUnavailable(told, advice=ADVICE)
 
 
 def _postgres(address: str) -> Store:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from room_mcp.rooms import Refusal, Room, skeleton
 
@@ -116,7 +116,7 @@ class MemoryStore(MemoryCallers, MemoryLimits):
     async def delete(self, room_id: str, decide: Decide, *, entry: Entry | None = None) -> None:
         acting.delete(await self._turn(), room_id, decide, entry)
 
-    async def scrub(self, *, max_bytes: int | None = None) -> bool:
+    async def scrub(self, *, max_bytes: int | None = None, pause: timedelta = timedelta(0)) -> bool:
         """Nothing is left here of what was removed."""
         self._opened()
         return False

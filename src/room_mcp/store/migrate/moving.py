@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from room_mcp.store_address import is_database
+from room_mcp.store_address import is_database, named
 
 from ..interface import StoreError
 from ..moved import moved_to, must_be_here
@@ -58,19 +58,19 @@ async def move(
         async with source.seen():
             identity = identity_of(await source.facts())
             left = await source.left()
-        if left and (moved_to(left) != target.where or not await target.is_begun()):
+        if left and not await target.is_filled_from(identity, moved_to(left) or ""):
             must_be_here(left)
         stack.push_async_callback(target.aclose)
         await target.open(identity)
         moved = Moved(None, None, 0, 0.0)
         if not left:
-            moved = await _moved(source, target, identity, at, progress)
+            moved = await _moved(source, target, identity, at, progress, named(to))
         await target.finish(at)
     return moved
 
 
 async def _moved(
-    source: Source, target: Target, identity: str, at: datetime, progress: Progress
+    source: Source, target: Target, identity: str, at: datetime, progress: Progress, where: str
 ) -> Moved:
     copying = Copying(source, target, progress)
     passes = 1
@@ -86,7 +86,8 @@ async def _moved(
         await _must_be(source, identity)
         await copying.go()
         await copying.end()
-        await source.leave(target.where, at)
+        await target.note_left(where)
+        await source.leave(where, at)
     total = copying.total
     return Moved(total.rooms, total.messages, passes, time.monotonic() - began)
 

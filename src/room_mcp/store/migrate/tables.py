@@ -188,8 +188,8 @@ class Source(End, Protocol):
 class Target(End, Protocol):
     """The store that the rooms are moved to; of no use to anybody else until `finish`."""
 
-    async def is_begun(self) -> bool:
-        """Whether an earlier run has left something to go on with."""
+    async def is_filled_from(self, identity: str, where: str) -> bool:
+        """Whether `note_left` was told this `where` when all rooms of that store were in it."""
         ...
 
     async def open(self, identity: str) -> None:
@@ -216,6 +216,11 @@ class Target(End, Protocol):
         ...
 
     async def put_facts(self, facts: Facts) -> None: ...
+
+    async def note_left(self, where: str) -> None:
+        """Remember where the source is about to say that its rooms are: the target may be named
+        otherwise when it has to be finished by a later run."""
+        ...
 
     async def finish(self, at: datetime) -> None:
         """Let it be used; safe to call again."""

@@ -19,21 +19,60 @@ _APPEND = f"""
 """
 
 
-async def append(db: Database, entries: Sequence[Entry]) -> None:
+class Sent:
+    """How far the refusals that a node has noted still have come on their way into the audit.
+
+    It has not to be asked what became of a transaction whose COMMIT was not answered: the next
+    one that writes them looks whether they are there.
+    """
+
+    def __init__(self) -> None:
+        self._known = 0  # so many, the first, are there
+        self._sent = 0  # so many went with the last transaction, the last of them as:
+        self._no, self._link = 0, FIRST_LINK
+
+    async def missing(self, db: Database, refusals: Sequence[Entry]) -> Sequence[Entry]:
+        """Those that are not there yet; asked while nobody else can write any."""
+        if self._sent > self._known and await self._are_there(db):
+            self._known = self._sent
+        return refusals[self._known :]
+
+    async def _are_there(self, db: Database) -> bool:
+        found = await db.value("SELECT link FROM audit WHERE no = $1", self._no)
+        return found == self._link
+
+    def went(self, count: int, no: int, link: str) -> None:
+        """All refusals are written now; whether that will be committed is not known."""
+        self._sent, self._no, self._link = count, no, link
+
+
+async def append(
+    db: Database, entries: Sequence[Entry], refusals: Sequence[Entry] = (), sent: Sent | None = None
+) -> None:
     """Write entries behind those that are there, inside a transaction, near its end: until it
-    is committed nobody else can do the same."""
-    if not entries:
+    is committed nobody else can do the same.
+
+    Args:
+        refusals: Written behind them, unless an earlier try has.
+        sent: What is known of such tries.
+    """
+    if not (entries or refusals):
         return
     last = await db.row("SELECT no, link FROM counters WHERE name = 'audit' FOR UPDATE")
     assert last is not None
     no, before = last
+    missing = refusals if sent is None else await sent.missing(db, refusals)
     rows: list[tuple[object, ...]] = []
-    for entry in entries:
+    for entry in (*entries, *missing):
         kept = keepable(entry)
         no += 1
         before = link(before, no, kept)
         rows.append((no, before, *_values(kept)))
+    if not rows:
+        return
     await db.run(_APPEND, *(list(column) for column in zip(*rows, strict=True)))
+    if missing and sent is not None:
+        sent.went(len(refusals), no, before)
     await db.run("UPDATE counters SET no = $1, link = $2 WHERE name = 'audit'", no, before)
 
 

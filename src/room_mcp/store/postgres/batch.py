@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Sequence
+import logging
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from room_mcp.rooms import Message, Room, Step, skeleton
-from room_mcp.rooms.names import folded
+from room_mcp.rooms.guard import Memory
 
 from ..cache import Kept, RoomCache
 from ..codec import micros, state_from
-from ..deciding import Decisions, Stage, is_listed_otherwise, key_row, member_changes
+from ..deciding import Decisions, Stage, key_row
 from ..interface import MAX_AHEAD, Decide, IdempotencyKey
 from ..memories import Memories
-from . import auditing, statements
+from . import auditing, beside, statements
 from .database import Database
 from .notices import notice
 from .rest import Along, write_beside
@@ -23,51 +24,113 @@ from .rows import Known, message_values, words_of
 from .source import PostgresSource, Wanted
 from .statements import KEY_VALUES, MESSAGE_VALUES, ROOM_VALUES, as_columns
 
-AHEAD_MESSAGES = 16  # that are written together while more is decided
+logger = logging.getLogger(__name__)
+
+AHEAD_MESSAGES = 16  # at least, that are written while more is decided
 
 
 class Changes(NamedTuple):
-    """What a commit changed, for those who wait for it."""
+    """What a commit changed, for those who wait for it; if it is sure, it happened already."""
 
     room_ids: tuple[str, ...] = ()
     directory: bool = False
+    is_sure: bool = True
 
 
 class Batch(Decisions):
     """The acts of one transaction on a connection.
 
+    While the server works on a statement, acts are decided: first about rooms as this process knows
+    them (`assume`), then about those that it holds (`ask_for_rooms`, `has_other_rooms`), and at
+    last knowing their idempotency keys (`ask_for_keys`, `has_known_keys`). Where an answer shows
+    that something was assumed wrongly, all of it is decided anew. Then `write`, COMMIT, `remember`.
+
     Args:
-        now: What the node's clock says.
+        clock: The node's.
     """
 
-    def __init__(self, db: Database, cache: RoomCache, memories: Memories, now: datetime) -> None:
+    def __init__(
+        self,
+        db: Database,
+        cache: RoomCache,
+        memories: Memories,
+        clock: Callable[[], datetime],
+    ) -> None:
         super().__init__(PostgresSource(db), memories)
         self.db = db
         self._cache = cache
-        self._now = now
+        self._clock = clock
         self._newest = 0  # when any room was changed last
         self._directory = False
         self._gone: list[str] = []
+        self._held: set[str] = set()  # ids of rooms
+        self._is_certain = False  # whether what is decided cannot turn out to be decided too early
+        self.knew_rooms = True  # whether none that was brought in had changed elsewhere
+        self._asked = Known.of(cache, ())  # rooms that are being brought in
         self._running: asyncio.Task[Any] | None = None  # a statement that was sent
 
     # ---- what is there --------------------------------------------------------------------------
 
+    def assume(self, room_ids: Iterable[str]) -> None:
+        """Take rooms to be as this process knows them, until they are brought in."""
+        for id in room_ids:
+            kept = self._cache.get(id)
+            if kept is not None:
+                self.loaded[id] = kept
+
     async def load(self, room_ids: Iterable[str]) -> None:
         """Bring in rooms, and hold them until the transaction ends; ids without a room are passed
         over."""
-        known = Known.of(self._cache, {id for id in room_ids if id not in self.loaded})
-        rows = await self.db.rows(statements.LOCK, *known.values, micros(self._now + MAX_AHEAD))
-        if not rows:
-            return
-        self._memories.belong_to(rows[0]["epoch"])
-        self._newest = rows[0]["newest"]
-        unknown = [row["room_no"] for row in rows if row["state"] is not None]
-        sources = (
-            dict(map(tuple, await self.db.rows(statements.CONTRACTS, unknown))) if unknown else {}
+        await self.ask_for_rooms(room_ids)
+        await self.has_other_rooms()
+        self._is_certain = True
+
+    async def ask_for_rooms(self, room_ids: Iterable[str], *, free_only: bool = False) -> None:
+        """Begin to bring in rooms; what is decided meanwhile is about those that were assumed.
+
+        Args:
+            free_only: Pass over those that somebody else holds; see `held_elsewhere`.
+        """
+        self._asked = Known.of(self._cache, {id for id in room_ids if id not in self._held})
+        lock = statements.LOCK_FREE if free_only else statements.LOCK
+        await self.send(self.db.rows(lock, *self._asked.values, self._latest_right()))
+
+    async def held_elsewhere(self) -> set[str]:
+        """The ids of rooms that are there and were not brought in."""
+        missing = [id for id in self._asked.ids if id not in self._held]
+        return (
+            {row[0] for row in await self.db.rows(statements.THERE, missing)} if missing else set()
         )
-        for row in rows:
-            kept = known.kept(row, sources.get(row["room_no"]))
-            self.loaded[kept.room.id] = kept
+
+    async def has_other_rooms(self) -> bool:
+        """Wait for the answer. True: a room is not as it was assumed to be, so what was decided is
+        forgotten."""
+        found = await self._found()
+        assumed = {id: self.loaded.pop(id) for id in self._asked.ids if id in self.loaded}
+        self.loaded |= found
+        self._held |= found.keys()
+        is_other = any(found.get(id) is not kept for id, kept in assumed.items())
+        if is_other:
+            self.begin_anew()
+        return is_other
+
+    async def _found(self) -> dict[str, Kept]:
+        rows = await self.settled()
+        if not rows:
+            return {}
+        self._memories.belong_to(rows[0]["epoch"])
+        # The newest of all is of the moment when the statement began, and it may have waited long;
+        # the rooms themselves come as they were left then.
+        limit = self._latest_right()
+        left = (row["updated_at"] for row in rows if row["updated_at"] <= limit)
+        self._newest = max(rows[0]["newest"], *left, self._newest)
+        others = [row for row in rows if row["state"] is not None]
+        self.knew_rooms = not others
+        sources = {row["room_no"]: self._asked.contract_of(row) for row in others}
+        if unknown := [no for no, source in sources.items() if source is None]:
+            sources.update(map(tuple, await self.db.rows(statements.CONTRACTS, unknown)))
+        kept = (self._asked.kept(row, sources.get(row["room_no"])) for row in rows)
+        return {one.room.id: one for one in kept}
 
     async def ask_for_keys(self, keys: Iterable[tuple[str, IdempotencyKey]]) -> None:
         """Look up idempotency keys by room id, after `load`, which waits for who has them.
@@ -79,7 +142,7 @@ class Batch(Decisions):
             key_row(self.loaded[room_id].no, key) for room_id, key in keys if room_id in self.loaded
         ]
         if wanted:
-            await self._send(self.db.rows(statements.KEYS, *as_columns(wanted, 3)))
+            await self.send(self.db.rows(statements.KEYS, *as_columns(wanted, 3)))
 
     async def has_known_keys(self) -> bool:
         """Wait for the answer. True: some keys stand for messages already, so what was decided
@@ -88,7 +151,14 @@ class Batch(Decisions):
             self.earlier[no, sender, key] = (fingerprint, seq)
         if self.earlier:
             self.begin_anew()
+        self._is_certain = True
         return bool(self.earlier)
+
+    def memory(self, no: int, room: Room) -> Memory:
+        # Whoever asks takes it out, and it is lost with what is decided anew.
+        if not self._is_certain:
+            raise Wanted(self.is_free)
+        return super().memory(no, room)
 
     async def decided(self, room_id: str, decide: Decide) -> Step:
         """One decision about a room that is brought in for it."""
@@ -112,7 +182,7 @@ class Batch(Decisions):
             " searchable, creator) VALUES ($1, 0, 'open', false, 0, 0, '', '', $2)"
             " ON CONFLICT (id) DO NOTHING RETURNING no,"
             " (SELECT coalesce(max(updated_at), 0) FROM rooms WHERE updated_at <= $3)",
-            *(room.id, creator, micros(self._now + MAX_AHEAD)),
+            *(room.id, creator, self._latest_right()),
         )
         if row is None:
             raise ValueError("A room of this id exists already.")
@@ -173,19 +243,26 @@ class Batch(Decisions):
 
     def accept(self, no: int, stage: Stage) -> None:
         super().accept(no, stage)
-        self._unwritten += ((no, message) for message in stage.messages)
-        self._unwritten_keys += ((*key, *value) for key, value in stage.keys.items())
+        for message in stage.messages:
+            self._unwritten.append((no, message))
+        for key, value in stage.keys.items():
+            self._unwritten_keys.append((*key, *value))
 
     async def write_ahead(self) -> None:
         """Let the database take what was said so far, while more is decided."""
-        if len(self._unwritten) >= AHEAD_MESSAGES:
+        if len(self._unwritten) >= AHEAD_MESSAGES and not self.is_busy:
             await self.settled()
-            await self._send(self.db.row(statements.SAID, *self._said()))
+            await self.send(self.db.row(statements.SAID, *self._said()))
 
-    async def _send(self, statement: Coroutine[Any, Any, Any]) -> None:
+    async def send(self, statement: Coroutine[Any, Any, Any]) -> None:
         """Let the server work on it, while something else is done here."""
         self._running = asyncio.create_task(statement)
         await asyncio.sleep(0)  # now it is sent
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the server has still to answer what was sent last."""
+        return self._running is not None and not self._running.done()
 
     async def is_free(self) -> None:
         """Wait until the connection is; what was sent last is still to be settled."""
@@ -212,28 +289,32 @@ class Batch(Decisions):
         await self.settled()
         changed = self.changed()
         for room in changed:
-            await self._write_beside(self.loaded[room.id], room)
-        await self._write_hearing()
+            self._directory |= await beside.write_room(self.db, self.loaded[room.id], room)
+        await beside.write_hearing(self.db, self.hearing)
         changes = Changes((*(room.id for room in changed), *self._gone), self._directory)
         if changes.room_ids:
             told = notice(node, changes.room_ids, directory=changes.directory)
             await self.db.row(statements.WRITE, *self._said(), *self._put(changed), told)
         await write_beside(self.db, rest)
         # Last, for every node waits for these rows.
-        if entries := [*self.entries, *rest.refusals]:
-            await auditing.append(self.db, entries)
+        await auditing.append(self.db, self.entries, rest.refusals, rest.sent)
         if self._directory:
             await self.db.run("UPDATE counters SET no = no + 1 WHERE name = 'directory'")
         return changes
 
     def remember(self) -> None:
-        """Let the process know the new state; after COMMIT only."""
-        for id, kept in self.loaded.items():
-            room = self.rooms.get(id, kept.room)
-            self._cache.put(kept if room is kept.room else self._kept_now(kept, room))
-        self.hearing.remember()
-        for id in self._gone:
-            self._cache.drop(id)
+        """Let the process know the new state; after COMMIT only, and never a failure."""
+        try:
+            for id, kept in self.loaded.items():
+                room = self.rooms.get(id, kept.room)
+                self._cache.put(kept if room is kept.room else self._kept_now(kept, room))
+            self.hearing.remember()
+            for id in self._gone:
+                self._cache.drop(id)
+        except Exception:
+            logger.exception("What was committed is read anew: it could not be remembered")
+            self._cache.forget()
+            self._memories.forget()
 
     @staticmethod
     def _kept_now(before: Kept, room: Room) -> Kept:
@@ -242,8 +323,13 @@ class Batch(Decisions):
     def _change_at(self) -> int:
         """Now, in microseconds with three zeros; never back, but for what a clock far ahead has
         left behind."""
-        now_ms = micros(self._now) // 1_000
+        # Asked for only now: a room may have been waited for.
+        now_ms = micros(self._clock()) // 1_000
         return max(now_ms, self._newest // 1_000 + 1) * 1_000
+
+    def _latest_right(self) -> int:
+        """What is later was written by a clock that was far ahead."""
+        return micros(self._clock() + MAX_AHEAD)
 
     def _said(self) -> Sequence[Sequence[Any]]:
         """What is not written yet, which then counts as written."""
@@ -267,81 +353,3 @@ class Batch(Decisions):
             for before in (self.loaded[room.id],)
         ]
         return (*as_columns(rows, ROOM_VALUES), self._change_at())
-
-    async def _write_beside(self, before: Kept, room: Room) -> None:
-        """What of a room changes less often than with each message."""
-        if is_listed_otherwise(before.room, room):
-            self._directory = True
-            await self.db.run(
-                "UPDATE rooms SET lifecycle = $2, listed = $3, owner = $4, name_key = $5,"
-                " searchable = $6 WHERE no = $1",
-                before.no,
-                room.lifecycle,
-                room.listed,
-                room.admission.owner,
-                skeleton(room.name),
-                folded(f"{room.name}\n{room.purpose}"),
-            )
-        if room.members is not before.room.members:
-            await self._write_members(before, room)
-        if before.rev == 0 or room.contract != before.room.contract:
-            await self.db.run(
-                "INSERT INTO contracts (room_no, source) VALUES ($1, $2)"
-                " ON CONFLICT (room_no) DO UPDATE SET source = excluded.source",
-                *(before.no, room.contract.source),
-            )
-
-    async def _write_members(self, before: Kept, room: Room) -> None:
-        there, gone = member_changes(before.room, room)
-        if there:
-            rows = [(key, one.name, one.active, one.principal) for key, one in there.items()]
-            await self.db.run(
-                "INSERT INTO members (room_no, skeleton, name, active, principal)"
-                " SELECT $1, * FROM unnest($2::text[], $3::text[], $4::boolean[], $5::text[])"
-                " ON CONFLICT (room_no, skeleton) DO UPDATE SET name = excluded.name,"
-                " active = excluded.active, principal = excluded.principal",
-                *(before.no, *as_columns(rows, len(rows[0]))),
-            )
-        for table in ("members", "readings") if gone else ():
-            await self.db.run(
-                f"DELETE FROM {table} WHERE room_no = $1 AND skeleton = ANY($2::text[])",
-                *(before.no, list(gone)),
-            )
-
-    async def _write_hearing(self) -> None:
-        features, snapshots = self.hearing.written()
-        if features:
-            rows = [(no, one.seq, one.scored, one.features.to_json()) for no, one in features]
-            await self.db.run(
-                "INSERT INTO features (room_no, seq, scored, data) SELECT *"
-                " FROM unnest($1::bigint[], $2::bigint[], $3::boolean[], $4::text[])",
-                *as_columns(rows, len(rows[0])),
-            )
-        for no, seq, data in snapshots:
-            await self.db.run(
-                "INSERT INTO memories (room_no, seq, data) VALUES ($1, $2, $3)"
-                " ON CONFLICT (room_no) DO UPDATE SET seq = excluded.seq, data = excluded.data",
-                *(no, seq, data),
-            )
-            await self.db.run("DELETE FROM features WHERE room_no = $1 AND seq <= $2", no, seq)
-
-    # ---- after a commit that was not answered ---------------------------------------------------
-
-    async def is_stored(self, db: Database) -> bool | None:
-        """Whether an earlier try to commit this has succeeded; None: nobody can tell.
-
-        Asked by a transaction that holds the same rooms: whoever has sent that COMMIT has ended.
-        """
-        if self.messages:
-            (no, seq), message = next(iter(self.messages.items()))
-            id = await db.value(
-                "SELECT id FROM messages WHERE room_no = $1 AND seq = $2", *(no, seq)
-            )
-            return id == message.id
-        for room in self.changed():
-            before = self.loaded[room.id]
-            row = await db.row("SELECT rev, state FROM rooms WHERE no = $1", before.no)
-            if row is not None and row[0] == before.rev + 1:
-                return row[1] == state_from(room, before.unknown)
-            return False if row is not None and row[0] == before.rev else None
-        return False  # nothing was to be stored

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..migrate.tables import AUDIT, OF_ROOMS, ROOMS, WHOLE
 from ..moved import epoch_before
-from .connecting import Connections, address_in, closed
+from .addresses import address_in
+from .connecting import Connections
 from .database import Database
+from .doubts import doubts
+from .sessions import closed
 
 _SERVER = "SELECT current_setting('server_version'), pg_database_size(current_database())"
 _SESSION = """
@@ -32,8 +35,15 @@ async def census(url: str) -> dict[str, Any]:
             await closed(session)
 
 
-async def server(url: str) -> str:
-    """Which PostgreSQL it is, and whether it speaks TLS with us. Raises as `census`."""
+class Server(NamedTuple):
+    """Which PostgreSQL it is and whether it speaks TLS with us; and what a person should know."""
+
+    told: str
+    doubts: tuple[str, ...]
+
+
+async def server(url: str) -> Server:
+    """Raises as `census`."""
     connections = Connections(address_in(url))
     with connections.errors():
         session = await connections.own()
@@ -41,9 +51,11 @@ async def server(url: str) -> str:
             db = Database(session)
             version = await db.value("SELECT current_setting('server_version')")
             tls = await db.value("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+            found = [*await doubts(db), connections.clocks.doubt]
         finally:
             await closed(session)
-    return f"PostgreSQL {str(version).partition(' ')[0]}, {'encrypted' if tls else 'not encrypted'}"
+    told = f"PostgreSQL {str(version).partition(' ')[0]}, {'encrypted' if tls else 'not encrypted'}"
+    return Server(told, tuple(filter(None, found)))
 
 
 async def _counted(db: Database) -> dict[str, Any]:

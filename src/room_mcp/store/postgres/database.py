@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+import logging
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Protocol
 
 import anyio
@@ -18,8 +19,20 @@ LASTING = "BEGIN"
 PASSING = "BEGIN; SET LOCAL synchronous_commit TO off"
 
 
+logger = logging.getLogger(__name__)
+
+
 class CommitFailed(Exception):
     """COMMIT was sent and not answered, or with an error: it may have happened."""
+
+
+@contextmanager
+def after_commit(failed: str) -> Generator[None]:
+    """Around what follows a commit: it must not look like a failure, nor be done again."""
+    try:
+        yield
+    except Exception:
+        logger.exception("It is committed; only %s", failed)
 
 
 class Record(Protocol):

@@ -9,6 +9,8 @@ from ..marks import MarkKey, MarkRow, mark_row
 from .database import Database
 
 # Sorted, so that nodes that write the same rows at once never wait for each other in a ring.
+# Members are held, so that whoever removes one waits until his mark can be seen and goes with him;
+# one who is just being removed is passed over, and nobody is waited for.
 _WRITE = """
     INSERT INTO readings AS kept (room_no, skeleton, shown_to, read_to, seen_at, waiting_until)
     SELECT rooms.no, members.skeleton, shown_to, read_to, seen_at, waiting_until
@@ -17,6 +19,7 @@ _WRITE = """
         JOIN rooms ON rooms.id = room_id AND lifecycle <> 'deleted'
         JOIN members ON members.room_no = rooms.no AND members.skeleton = key
     ORDER BY rooms.no, members.skeleton
+    FOR KEY SHARE OF members SKIP LOCKED
     ON CONFLICT (room_no, skeleton) DO UPDATE SET
         shown_to = greatest(kept.shown_to, excluded.shown_to),
         read_to = greatest(kept.read_to, excluded.read_to),

@@ -34,18 +34,22 @@ from ..moved import (
     epoch_before,
     moved_epoch,
     moved_to,
-    must_be_here,
+    must_be_no_old_store,
     sentence,
 )
 from ..tokens import content_tokens
 from . import auditing, scrubbing
-from .connecting import MOVED, Connections, address_in, closed
+from .addresses import address_in
+from .connecting import Connections
 from .database import Database, Session
 from .notices import ALL_CHANGED, CHANNEL
 from .schema import MOVING_FROM, bring_up_to_date
+from .sessions import closed
+from .troubles import MOVED
 
 MOVE = "move"  # the act in the audit
 LOCK_WAIT_MS = 5_000  # shorter than nodes wait for their locks: they go on when this gives up
+_MOVING_AS = "moving_as"  # in `meta` while it is filled: what the source calls it
 _ALONE = 0x6D6F7665  # "move": the advisory lock of whoever moves rooms to or from a database
 _MAX_NO = (1 << 63) - 1
 
@@ -61,7 +65,7 @@ _SESSION = {
 
 # As they are locked by whoever writes, so that nobody waits for another in a ring.
 _LOCKED = (
-    *("rooms", "messages", "keys", "contracts", "members", "readings", "features", "memories"),
+    *("rooms", "messages", "keys", "contracts", "readings", "members", "features", "memories"),
     *("invitations", "server_keys", "counters", "audit"),
 )
 
@@ -188,6 +192,12 @@ class PostgresSource(PostgresEnd):
                 f"{self.where} is being filled by `room-mcp migrate`.",
                 advice="Let that end first: run it again if it was stopped.",
             )
+        # Now, not after all was copied, and while nobody can write.
+        if (await self._ask(_MAY_CLOSE, list(_LOCKED)))[0] != (True,):
+            raise StoreUnavailable(
+                f"The user may not close the tables of {self.where}, as is done when all is moved.",
+                advice="Let the user own the database and its tables.",
+            )
 
     async def left(self) -> str:
         epoch = (await self._meta())["epoch"]
@@ -221,6 +231,13 @@ class PostgresSource(PostgresEnd):
         # Committed at the end of `held`, which nothing follows but that.
 
 
+_MAY_CLOSE = """
+SELECT has_schema_privilege(current_schema(), 'CREATE')
+    AND has_language_privilege('plpgsql', 'USAGE')
+    AND bool_and(has_table_privilege(name, 'TRIGGER') AND has_table_privilege(name, 'UPDATE'))
+FROM unnest($1::text[]) AS name
+"""
+
 _GONE = f"""
 CREATE OR REPLACE FUNCTION moved_away() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -232,22 +249,23 @@ END $$
 class PostgresTarget(PostgresEnd):
     """A database without rooms. Nobody can open it as a store before it is whole."""
 
-    async def is_begun(self) -> bool:
+    async def is_filled_from(self, identity: str, where: str) -> bool:
         with self._errors():
             session = await self._connections.own()
             try:
                 db = Database(session)
                 if await db.value("SELECT to_regclass('meta')") is None:
                     return False
-                return bool(await db.rows("SELECT 1 FROM meta WHERE name = $1", MOVING_FROM))
+                known = dict(map(tuple, await db.rows("SELECT name, value FROM meta")))
             finally:
                 await closed(session)
+        return (known.get(MOVING_FROM), known.get(_MOVING_AS)) == (identity, where)
 
     async def open(self, identity: str) -> None:
         await self._connect()
         with self._errors():
             meta = await self._meta()
-            must_be_here(meta["epoch"])
+            must_be_no_old_store(meta["epoch"], self.where)
             kept = meta.get(MOVING_FROM)
             if kept is None:
                 await self._must_be_empty()
@@ -332,10 +350,20 @@ class PostgresTarget(PostgresEnd):
     async def _count(self, name: str, no: int, link: str) -> None:
         await self._db.run("UPDATE counters SET no = $2, link = $3 WHERE name = $1", name, no, link)
 
+    async def note_left(self, where: str) -> None:
+        with self._errors():
+            await self._db.run(
+                "INSERT INTO meta (name, value) VALUES ($1, $2)"
+                " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                *(_MOVING_AS, where),
+            )
+
     async def finish(self, at: datetime) -> None:
         with self._errors():
             async with self._session.transaction():
-                await self._db.run("DELETE FROM meta WHERE name = $1", MOVING_FROM)
+                await self._db.run(
+                    "DELETE FROM meta WHERE name = ANY($1)", [MOVING_FROM, _MOVING_AS]
+                )
                 entry = Entry(at, MOVE, name=SYSTEM, detail="from SQLite")
                 await auditing.append(self._db, [entry])
             await self._db.run("ANALYZE")

@@ -13,7 +13,7 @@ from ..interface import Reading
 from ..marks import MarkKey, Marks
 from . import auditing, callers, limiting
 from . import marks as marking
-from .database import Database
+from .database import Database, after_commit
 
 Slots = tuple[str, str, str]  # subject, kind, holder
 
@@ -24,6 +24,7 @@ class Along(NamedTuple):
     marks: Mapping[MarkKey, Reading]
     uses: Mapping[str, datetime]
     refusals: Sequence[Entry]
+    sent: auditing.Sent  # of the refusals
 
 
 class Rest:
@@ -35,6 +36,7 @@ class Rest:
         self._uses: dict[str, datetime] = {}  # of server keys, by id
         self._slots: dict[Slots, int] = {}  # that are given back: how many are left
         self._giving_back = asyncio.Lock()
+        self._sent = auditing.Sent()
         self._has_refusals = asyncio.Event()  # whether they are here, or with a transaction
         self._has_refusals.set()
 
@@ -56,12 +58,13 @@ class Rest:
         """
         is_bearer = self._has_refusals.is_set()
         refusals = self.refusals.pending() if is_bearer else ()
-        along = Along(self.marks.pending(), dict(self._uses), refusals)
+        along = Along(self.marks.pending(), dict(self._uses), refusals, self._sent)
         if is_bearer:
             self._has_refusals.clear()
         try:
             yield along
-            self._forget(along)
+            with after_commit("what went along may be written again"):
+                self._forget(along)
         finally:
             if is_bearer:
                 self._has_refusals.set()
@@ -74,7 +77,9 @@ class Rest:
     def _forget(self, taken: Along) -> None:
         """What came later stays."""
         self.marks.written(taken.marks)
-        self.refusals.written(taken.refusals)
+        if taken.refusals:
+            self.refusals.written(taken.refusals)
+            self._sent = auditing.Sent()
         for key_id, at in taken.uses.items():
             if self._uses.get(key_id) == at:
                 del self._uses[key_id]
@@ -101,5 +106,4 @@ async def write_beside(db: Database, taken: Along) -> None:
 async def write(db: Database, taken: Along) -> None:
     """Write it in a transaction that writes nothing else after it."""
     await write_beside(db, taken)
-    if taken.refusals:
-        await auditing.append(db, taken.refusals)
+    await auditing.append(db, (), taken.refusals, taken.sent)

@@ -14,10 +14,12 @@ from room_mcp.rooms.message import SYSTEM
 from ..auditing import Entry
 from ..interface import StoreUnavailable
 from . import auditing
-from .connecting import Connections, address_in, closed
+from .addresses import address_in
+from .connecting import Connections
 from .database import Database
 from .notices import ALL_CHANGED, CHANNEL
 from .schema import prepare
+from .sessions import closed
 from .times import RESTORED_AT, note
 
 RESTORE = "restore"  # the act in the audit

@@ -149,6 +149,13 @@ class Known(NamedTuple):
     def values(self) -> tuple[Sequence[str], Sequence[int], str]:
         return self.ids, self.revs, self.epoch
 
+    def contract_of(self, record: Record) -> str | None:
+        """The contract of a row with `contract_rev`, if it has not changed since it was known."""
+        known = self.rooms.get(record["room_id"])
+        if known is None or record["epoch"] != self.epoch or record["contract_rev"] > known.rev:
+            return None
+        return known.room.contract.source
+
     def kept(self, record: Record, source: str | None) -> Kept:
         """The room of a row with `room_columns`, as it was for that statement.
 

@@ -26,6 +26,15 @@ MOVING_FROM = "moving_from"  # in `meta` while `room-mcp migrate` fills the data
 _ALREADY_THERE = (
     *(asyncpg.DuplicateTableError, asyncpg.DuplicateObjectError, asyncpg.DuplicateFunctionError),
 )
+SHOWN_TABLES = 3
+# In the schema where ours would be made; those that belong to an extension are nobody's.
+_OTHERS = """
+SELECT relname FROM pg_class
+ WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p', 'f', 'm')
+   AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass
+                   AND objid = pg_class.oid AND deptype = 'e')
+ ORDER BY relname LIMIT $1
+"""
 _LOCK = 0x726F6F6D  # "room": the advisory lock of whoever migrates
 
 
@@ -91,7 +100,7 @@ async def _must_be_usable(db: Database, shown: str) -> None:
         raise StoreUnavailable(
             f"{shown} can only be read: it is a standby, or set to read only.",
             advice="Name the primary. Of several hosts it is found by itself: "
-            "postgresql://HOST1,HOST2/DATABASE?target_session_attrs=primary",
+            "postgresql://HOST1,HOST2/DATABASE",
         )
     if encoding != "UTF8":
         raise StoreUnavailable(
@@ -131,6 +140,7 @@ async def _migrate(db: Database, shown: str) -> None:
         if await db.value("SELECT to_regclass('meta')") is not None:
             seen = (await _numbers(db, shown))["expanded"]
         else:
+            await _must_be_empty(db, shown)
             await db.run(
                 'CREATE TABLE meta (name text COLLATE "C" PRIMARY KEY,'
                 ' value text COLLATE "C" NOT NULL)'
@@ -153,8 +163,17 @@ async def _migrate(db: Database, shown: str) -> None:
         raise _foreign(shown, str(error)) from error
 
 
-def _foreign(shown: str, why: str = "a table meta") -> StoreUnavailable:
+async def _must_be_empty(db: Database, shown: str) -> None:
+    """Where others keep tables, ours would be lost with theirs, and be changed by their tools."""
+    others = [str(name) for (name,) in await db.rows(_OTHERS, SHOWN_TABLES + 1)]
+    if others:
+        more = " and more" if len(others) > SHOWN_TABLES else ""
+        raise _foreign(shown, f"{', '.join(others[:SHOWN_TABLES])}{more}")
+
+
+def _foreign(shown: str, why: str = "meta") -> StoreUnavailable:
     return StoreUnavailable(
         f"The database {shown} holds tables of another program ({why}).",
-        advice="Give room-mcp a database of its own.",
+        advice="Give room-mcp a database of its own; or a schema, which the store's address names "
+        "(CREATE SCHEMA rooms AUTHORIZATION user; then ?search_path=rooms).",
     )

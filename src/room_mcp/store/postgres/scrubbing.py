@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 
 import asyncpg
 
@@ -17,6 +18,7 @@ _LOCK = 0x73637275  # "scru": the advisory lock of whoever scrubs
 _PARTS = 16
 _PARTED = ("messages", "keys")
 _WHOLE = ("rooms", "features", "memories", "members", "readings", "contracts")
+_SCRUBBED_AT = "scrubbed_at"  # in `meta`: when it was done last at the wish of an owner
 _NOTE = "unscrubbed:"  # in `meta`, one for each room
 
 
@@ -29,7 +31,7 @@ async def note(db: Database, no: int) -> None:
     )
 
 
-async def scrub(db: Database, max_bytes: int | None) -> bool:
+async def scrub(db: Database, max_bytes: int | None, pause: timedelta) -> bool:
     """As `Store.scrub` promises it, for the tables; not for the write-ahead log and backups.
 
     On a connection of its own, which gives it all the time, and is closed afterwards.
@@ -50,6 +52,8 @@ async def scrub(db: Database, max_bytes: int | None) -> bool:
         raise left("to write them anew at once would stop all others.")
     if not await db.value("SELECT pg_try_advisory_lock($1)", _LOCK):
         raise left("another node is writing them anew.")
+    if pause and not await _has_paused(db, pause):
+        raise left("they were written anew a moment ago.")
     if not await _is_out_of_sight(db):
         raise left("a transaction that began before, such as a backup, may still ask for them.")
     try:
@@ -64,6 +68,21 @@ async def scrub(db: Database, max_bytes: int | None) -> bool:
         *(names, written_by),
     )
     return True
+
+
+async def _has_paused(db: Database, pause: timedelta) -> bool:
+    """Whether the last one with a pause was so long ago, on any node; this one is noted then.
+
+    By the clock of the database, and while nobody else scrubs.
+    """
+    noted = await db.run(
+        "INSERT INTO meta AS kept (name, value)"
+        " VALUES ($1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint::text)"
+        " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+        " WHERE abs(excluded.value::bigint - kept.value::bigint) >= $2::bigint",
+        *(_SCRUBBED_AT, pause // timedelta(microseconds=1)),
+    )
+    return noted > 0
 
 
 async def _is_out_of_sight(db: Database) -> bool:

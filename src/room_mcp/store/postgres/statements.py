@@ -12,7 +12,7 @@ from .rows import MESSAGE_COLUMNS
 # the room is asked for after this statement, which sees the moment when it began.
 LOCK = """
 SELECT rooms.id AS room_id, rooms.no AS room_no, rooms.rev AS room_rev, rooms.archived_at,
-    rooms.last_seq,
+    rooms.contract_rev, rooms.last_seq, rooms.updated_at,
     CASE WHEN rooms.rev = known_rev AND epoch = $3 THEN NULL ELSE rooms.state END AS state,
     epoch,
     (SELECT coalesce(max(updated_at), 0) FROM rooms WHERE updated_at <= $4) AS newest
@@ -22,6 +22,11 @@ FROM (SELECT (SELECT value FROM meta WHERE name = 'epoch') AS epoch) AS store,
 ORDER BY rooms.no
 FOR UPDATE OF rooms
 """
+
+LOCK_FREE = f"{LOCK} SKIP LOCKED"
+"""The same, without the rooms that somebody else holds."""
+
+THERE = "SELECT id FROM rooms WHERE id = ANY($1::text[]) AND lifecycle <> 'deleted'"
 
 CONTRACTS = "SELECT room_no, source FROM contracts WHERE room_no = ANY($1::bigint[])"
 

@@ -11,10 +11,12 @@ from typing import TypeVar
 import asyncpg
 
 from ..interface import StoreError
-from .connecting import PASSES, Address, trouble
+from .addresses import Address
 from .database import CommitFailed
+from .troubles import PASSES, trouble
 
 MAX_TRYING_S = 5.0
+STARTING_S = 10.0  # that a server which starts at the same time as a node may take
 FIRST_PAUSE_S = 0.02  # before the second try; twice as long before each further one
 MAX_PAUSE_S = 1.0
 
@@ -41,6 +43,19 @@ async def tried(call: Callable[[], Awaitable[T]], address: Address) -> T:
                 raise trouble(error, address) from error
         except (CommitFailed, asyncpg.PostgresError) as error:
             raise trouble(error, address) from error
+        await asyncio.sleep(pause_s)
+    raise AssertionError("there is always one more pause")
+
+
+async def once_started(call: Callable[[], Awaitable[T]]) -> T:
+    """What it answers once the server takes connections; one that starts says that it does."""
+    end = time.monotonic() + STARTING_S
+    for pause_s in pauses():
+        try:
+            return await call()
+        except asyncpg.CannotConnectNowError:
+            if time.monotonic() + pause_s > end:
+                raise
         await asyncio.sleep(pause_s)
     raise AssertionError("there is always one more pause")
 

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import datetime
 
 import asyncpg
 
-from room_mcp.rooms import Refusal
-
-from .. import work
 from ..cache import RoomCache
-from ..interface import Act, Done, OutcomeUnknown, StoreBusy, StoreError
+from ..interface import OutcomeUnknown, StoreBusy, StoreError
 from ..measuring import StoreMeasures
 from ..memories import Memories
 from ..work import State, fail
-from .batch import AHEAD_MESSAGES, Batch, Changes
-from .connecting import LOST, PASSES, Connections, closed, misfit, trouble
-from .database import CommitFailed, Database, Session
+from .batch import Batch, Changes
+from .connecting import Connections
+from .course import Acting, Course
+from .database import CommitFailed, Database, Session, after_commit
+from .outcomes import is_stored
 from .rest import Along, Rest
-from .source import Wanted
+from .sessions import closed
+from .troubles import LOST, PASSES, misfit, trouble
 from .trying import pauses
-
-logger = logging.getLogger(__name__)
 
 MAX_BATCH_MESSAGES = 256  # in one transaction, so that other nodes get their turn soon
 MAX_TRYING_S = 15.0  # for what was begun: a database that is started anew is back by then
@@ -37,23 +34,14 @@ MAX_TRYING_S = 15.0  # for what was begun: a database that is started anew is ba
 PLANS = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 
 
-class Acting(work.Work[Batch, list[Done | Refusal]]):
-    """Acts in one room, in order."""
-
-    def __init__(self, room_id: str, acts: Sequence[Act]) -> None:
-        super().__init__()
-        self.room_id = room_id
-        self.acts = acts
-        self.size = len(acts)
-
-    def perform(self, batch: Batch) -> list[Done | Refusal]:
-        return batch.act(self.room_id, self.acts)
-
-
 class Writer:
     """Takes work until it is closed; lives in the event loop.
 
-    `committed` is called after each commit that changed something, before anybody is told.
+    Args:
+        lock_wait_ms: How long to wait for a row that somebody else holds.
+        held_up: Takes works of rooms that are held for longer; without it they are tried again,
+            those of one room at a time.
+        committed: Called after each commit that changed something, before anybody is told.
     """
 
     def __init__(
@@ -67,6 +55,8 @@ class Writer:
         clock: Callable[[], datetime],
         measures: StoreMeasures,
         committed: Callable[[Changes], None],
+        lock_wait_ms: int,
+        held_up: Callable[[Sequence[Acting]], None] | None = None,
     ) -> None:
         self._connections = connections
         self._node = node
@@ -76,9 +66,13 @@ class Writer:
         self._clock = clock
         self._measures = measures
         self._committed = committed
+        self._lock_wait_ms = lock_wait_ms
+        self._held_up = held_up
+        self._works: list[Acting] = []  # that are being stored
         self._waiting: deque[Acting] = deque()
         self._some = asyncio.Event()
         self._closing = False
+        self._is_alone = True  # no other node has changed the rooms of the last transaction
         self._session: Session | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -99,21 +93,27 @@ class Writer:
         self._waiting.extend(works)
         self._some.set()
 
-    def abandon(self, acting: Acting) -> bool:
-        """Take work back. False: it is begun, and will be finished."""
-        if acting.state is not State.PENDING:
-            return False
-        acting.state = State.ABANDONED
-        return True
+    def room_ids(self) -> set[str]:
+        """The rooms that there is work for."""
+        return {one.room_id for one in (*self._works, *self._waiting)}
+
+    def withdrawn(self, room_ids: Collection[str]) -> list[Acting]:
+        """Take back what has not begun of these rooms."""
+        works = [one for one in self._waiting if one.room_id in room_ids]
+        if works:
+            self._waiting = deque(one for one in self._waiting if one.room_id not in room_ids)
+        return works
 
     async def _run(self) -> None:
         while not self._closing or self._waiting:
             await self._some.wait()
             self._some.clear()
             while works := self._claim():
+                self._works = works
                 try:
                     await self._store(works)
                 finally:  # also where the writer ends: nobody may wait for it any more
+                    self._works = []
                     for one in works:
                         one.finish()
                 # Those who were just told may have the next thing to say: it comes along.
@@ -126,7 +126,7 @@ class Writer:
         while self._waiting:
             one = self._waiting[0]
             if one.state is not State.ABANDONED:
-                if works and one.size > room:
+                if works and (one.size > room or self._is_apart(one, works[0])):
                     break
                 one.state = State.CLAIMED
                 works.append(one)
@@ -134,24 +134,30 @@ class Writer:
             self._waiting.popleft()
         return works
 
+    def _is_apart(self, one: Acting, first: Acting) -> bool:
+        return self._held_up is None and one.room_id != first.room_id
+
     # ---- until it is known what has become of it ------------------------------------------------
 
-    async def _store(self, works: Sequence[Acting]) -> None:
-        """Commit it; what fails is told to those it concerns."""
+    async def _store(self, works: list[Acting]) -> None:
+        """Commit it; what fails is told to those it concerns. Who is held up leaves the list."""
         try:
             with self._rest.taken() as rest:
                 await self._try(works, rest)
         except StoreError as error:
             fail(works, error)
             if isinstance(error, OutcomeUnknown):  # whoever waits here looks for himself
-                self._committed(Changes(tuple(one.room_id for one in works), directory=True))
+                room_ids = tuple(one.room_id for one in works)
+                self._tell(Changes(room_ids, directory=True, is_sure=False))
         except Exception as error:
             # Something that cannot be written, in one of many: each tries again by itself.
             if len(works) > 1:
                 # What they were to be told is not true; and not all may get their turn.
                 fail(works, StoreBusy("The store is closing; nothing was committed."))
-                for one in works:
-                    await self._store([one])
+                for one in list(works):
+                    await self._store(alone := [one])
+                    if not alone:
+                        works.remove(one)
             else:
                 fail(works, self._told(error))
         except BaseException:
@@ -163,14 +169,15 @@ class Writer:
         is_foreign = isinstance(reason, (asyncpg.PostgresError, asyncpg.InterfaceError))
         return trouble(reason, self._connections.address) if is_foreign else reason
 
-    async def _try(self, works: Sequence[Acting], rest: Along) -> None:
+    async def _try(self, works: list[Acting], rest: Along) -> None:
         """Try until it is committed, or known not to be, or the time is over."""
         unsure: Batch | None = None  # whose COMMIT was sent, and not answered
+        is_held_up = False
         waits = pauses()
         end = time.monotonic() + MAX_TRYING_S
         while True:
             try:
-                await self._transact(works, rest, unsure)
+                await self._transact(works, rest, unsure, free_only=is_held_up and not unsure)
                 return
             except _Unsure as failure:
                 if unsure is None:  # what has become of it can be asked, however long it took
@@ -178,6 +185,10 @@ class Writer:
                 unsure, error = failure.batch, failure.reason
             except PASSES as failure:
                 error = failure
+                is_locked = isinstance(failure, asyncpg.LockNotAvailableError)
+                if is_locked and self._held_up is not None and not is_held_up:
+                    is_held_up = True
+                    continue
             except Exception as failure:
                 if unsure is None:
                     raise
@@ -192,17 +203,22 @@ class Writer:
                 raise trouble(error, self._connections.address) from error
             await asyncio.sleep(pause_s)
 
-    async def _transact(self, works: Sequence[Acting], rest: Along, unsure: Batch | None) -> None:
+    async def _transact(
+        self, works: list[Acting], rest: Along, unsure: Batch | None, *, free_only: bool
+    ) -> None:
         db = await self._database()
         began = time.perf_counter()
-        batch = Batch(db, self._cache, self._memories, self._clock())
-        await db.run("BEGIN")
+        batch = Batch(db, self._cache, self._memories, self._clock)
+        course = Course(batch, works)
         try:
-            await batch.load({one.room_id: None for one in works})
+            await batch.send(db.run("BEGIN"))
+            if unsure is None and self._is_alone and not free_only:
+                batch.assume(one.room_id for one in works)
+            await self._hold(batch, course, works, free_only=free_only)
             if unsure is not None:
                 batch = await self._as_it_was(db, unsure) or batch
             if batch is not unsure:
-                await self._decide(batch, works)
+                await self._decide(batch, course, works)
                 changes = await batch.write(self._node, rest)
             else:
                 changes = Changes(tuple(room.id for room in batch.changed()), directory=True)
@@ -215,61 +231,59 @@ class Writer:
             await db.commit()
         except CommitFailed as error:
             raise _Unsure(batch, error) from error
-        self._remember(batch)
-        if changes.room_ids:
-            acts = sum(one.size for one in works)
-            self._measures.committed(acts, changes.room_ids, time.perf_counter() - began)
-            self._committed(changes)
+        acts = sum(one.size for one in works)
+        self._after_commit(batch, changes, acts, time.perf_counter() - began)
 
     async def _as_it_was(self, db: Database, unsure: Batch) -> Batch | None:
         """The batch of an earlier try, if that was committed; None if it was not."""
-        is_stored = await unsure.is_stored(db)
-        if is_stored is None:
+        stored = await is_stored(unsure, db)
+        if stored is None:
             raise _unknown(self._connections.address.shown)
-        return unsure if is_stored else None
+        return unsure if stored else None
 
-    async def _decide(self, batch: Batch, works: Sequence[Acting]) -> None:
+    async def _hold(
+        self, batch: Batch, course: Course, works: list[Acting], *, free_only: bool
+    ) -> None:
+        """Lock the rooms; what is decided meanwhile holds if they are as this node knew them."""
+        await course.while_busy()
+        await batch.settled()
+        await batch.ask_for_rooms((one.room_id for one in works), free_only=free_only)
+        await course.while_busy()
+        if await batch.has_other_rooms():
+            course.begin_anew()
+        self._is_alone = batch.knew_rooms
+        if free_only and self._held_up is not None:
+            held = await batch.held_elsewhere()
+            self._held_up([one for one in works if one.room_id in held])
+            works[:] = [one for one in works if one.room_id not in held]
+
+    @staticmethod
+    async def _decide(batch: Batch, course: Course, works: Sequence[Acting]) -> None:
         await batch.ask_for_keys(
             (one.room_id, act.key) for one in works for act in one.acts if act.key is not None
         )
-        first, others = works[:AHEAD_MESSAGES], works[AHEAD_MESSAGES:]
-        for one in first:
-            await self._attempt(batch, one)
+        await course.while_busy()
         if await batch.has_known_keys():
-            for one in first:
-                await self._attempt(batch, one)
-        for one in others:
-            await batch.write_ahead()
-            await self._attempt(batch, one)
+            course.begin_anew()
+        await course.to_the_end()
 
-    @staticmethod
-    async def _attempt(batch: Batch, acting: Acting) -> None:
-        while True:
-            try:
-                acting.attempt(batch)
-            except Wanted as wanted:
-                await batch.is_free()
-                await wanted.fetch()
-                continue
-            except Exception as error:
-                # A refusal, or a mistake in somebody's `decide`: his alone.
-                acting.failure = error
-            return
+    def _after_commit(self, batch: Batch, changes: Changes, acts: int, seconds: float) -> None:
+        batch.remember()
+        if changes.room_ids:
+            with after_commit("it could not be counted"):
+                self._measures.committed(acts, changes.room_ids, seconds)
+            self._tell(changes)
 
-    def _remember(self, batch: Batch) -> None:
-        # It is committed: from here on nothing may look like a failure, nor be done again.
-        try:
-            batch.remember()
-        except Exception:
-            logger.exception("What was committed is read anew: it could not be remembered")
-            self._cache.forget()
-            self._memories.forget()
+    def _tell(self, changes: Changes) -> None:
+        with after_commit("who waits for it could not be woken"):
+            self._committed(changes)
 
     # ---- the connection -------------------------------------------------------------------------
 
     async def _database(self) -> Database:
         if self._session is None or self._session.is_closed():
-            self._session = await self._connections.own(**PLANS)
+            settings = {"lock_timeout": str(self._lock_wait_ms), **PLANS}
+            self._session = await self._connections.own(**settings)
         return Database(self._session)
 
     async def _give_up_session(self, error: BaseException) -> None:
@@ -277,7 +291,8 @@ class Writer:
         session = self._session
         if session is None:
             return
-        is_well = isinstance(error, asyncpg.PostgresError) and not isinstance(error, LOST)
+        unwell = (*LOST, asyncpg.ReadOnlySQLTransactionError)
+        is_well = isinstance(error, asyncpg.PostgresError) and not isinstance(error, unwell)
         if not is_well or session.is_closed():
             self._session = None
             with suppress(Exception):

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -231,7 +231,7 @@ class SqliteStore:
     async def delete(self, room_id: str, decide: Decide, *, entry: Entry | None = None) -> None:
         await self._perform(Deleting(room_id, decide, entry), None)
 
-    async def scrub(self, *, max_bytes: int | None = None) -> bool:
+    async def scrub(self, *, max_bytes: int | None = None, pause: timedelta = timedelta(0)) -> bool:
         if await self._look_up(scrubbing.is_done):
             return False
         if max_bytes is not None and self.path.stat().st_size > max_bytes:

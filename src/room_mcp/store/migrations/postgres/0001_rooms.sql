@@ -19,6 +19,7 @@ CREATE TABLE rooms (
     searchable  text    COLLATE "C" NOT NULL,  -- name and purpose, case folded
     creator     text    COLLATE "C" NOT NULL DEFAULT '',  -- the subject whom it counts for
     owner       text    COLLATE "C" NOT NULL DEFAULT '',  -- whose server key opened it
+    contract_rev bigint NOT NULL DEFAULT 0,  -- the rev that its contract has come with, or before
     state       text    COLLATE "C"    -- the room as JSON; NULL in the tombstone of a deleted one
 ) WITH (fillfactor = 70);
 

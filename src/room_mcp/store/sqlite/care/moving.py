@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
@@ -44,7 +45,9 @@ from .backup import said_plainly
 MOVE = "move"  # the act in the audit
 FILLING = ".moving"  # behind the name of a file that is not whole yet
 _LAST = (1 << 32) - 1  # no seq is higher
-_FROM, _DIRECTORY = "moving_from", "moving_directory"  # in `meta` of a file that is not whole yet
+# In `meta` of a file that is not whole yet.
+# `_AS` stays: killed then, `finish` only has to give the file its name.
+_FROM, _AS, _DIRECTORY = "moving_from", "moving_as", "moving_directory"
 
 # Of messages and features the key holds both numbers.
 _BY_KEY = {"room_no": "key >> 32", "seq": f"key & {_LAST}"}
@@ -235,8 +238,17 @@ class SqliteTarget(SqliteEnd):
         self._part = places.beside(path, FILLING)
         self._is_open = False
 
-    async def is_begun(self) -> bool:
-        return self._part.exists()
+    async def is_filled_from(self, identity: str, where: str) -> bool:
+        if not self._part.exists():
+            return False
+        with said_plainly(self._part, self._part):
+            db = connect_writer(self._part)
+            try:
+                known = dict(db.rows("SELECT name, value FROM meta"))
+            finally:
+                db.close()
+        # One without the first has only to get its name.
+        return known.get(_FROM, identity) == identity and known.get(_AS) == _hashed(where)
 
     async def open(self, identity: str) -> None:
         must_be_sound()
@@ -353,6 +365,10 @@ class SqliteTarget(SqliteEnd):
             db.run("DELETE FROM sqlite_sequence WHERE name = 'audit'")
             db.run("INSERT INTO sqlite_sequence (name, seq) VALUES ('audit', ?)", (facts.audit_no,))
 
+    async def note_left(self, where: str) -> None:
+        row = (_AS, _hashed(where))
+        self._db.run("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", row)
+
     async def finish(self, at: datetime) -> None:
         with said_plainly(self._part, self._part):
             if self._db.value("SELECT 1 FROM meta WHERE name = ?", (_FROM,)):
@@ -372,6 +388,11 @@ class SqliteTarget(SqliteEnd):
             db.run("UPDATE rooms SET rev = ?1, dir_rev = ?1", (rev,))
             db.run("DELETE FROM meta WHERE name IN (?, ?)", (_FROM, _DIRECTORY))
             auditing.append(db, [Entry(at, MOVE, name=SYSTEM, detail="from PostgreSQL")])
+
+
+def _hashed(where: str) -> str:
+    """A path as it stays in the store, where it is nobody's business."""
+    return hashlib.sha256(where.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 @contextmanager
