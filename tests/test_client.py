@@ -305,3 +305,16 @@ async def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
         page = await rooms.messages(ROOM, after=0)
 
     assert page.epoch == "e.0"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "/etc/rooms/certificate.pem",
+        "-----BEGIN CERTIFICATE-----\nnone\n-----END CERTIFICATE-----\n",
+        "-----BEGIN CERTIFICATE-----\nbm9uZQ==\n-----END CERTIFICATE-----\n",
+    ],
+)
+def test_a_certificate_that_is_no_pem_text_is_refused_at_once(given: str):
+    with pytest.raises(ValueError, match=r"certificate is no PEM text: .* and not its path"):
+        RoomsClient("https://127.0.0.1:1", certificate=given)

@@ -22,8 +22,12 @@ from room_mcp.cli.door import door_of, listening_of
 from room_mcp.cli.parser import build, parsed
 from room_mcp.connection import RETRY_FOR_S
 from room_mcp.settings import SETTINGS, Settings
-from room_mcp.store.postgres.connecting import CONNECT_S, LENT, SESSION, address_in
+from room_mcp.store.postgres import clocks, writer
+from room_mcp.store.postgres.addresses import LENT, address_in
+from room_mcp.store.postgres.connecting import BORROW_S, CONNECT_S
 from room_mcp.store.postgres.schema import MIN_SERVER
+from room_mcp.store.postgres.sessions import SESSION
+from room_mcp.store.postgres.store import LONG_PART, REMOVING
 from room_mcp.store.postgres.trying import MAX_TRYING_S
 from room_mcp.wire import MAX_WAIT_S
 
@@ -174,7 +178,15 @@ def test_the_figures_of_the_database_are_those_of_the_code():
     assert f"PostgreSQL {MIN_SERVER} or newer" in PROSE
     assert f"`connection_limit` ({LENT};" in PROSE
     assert f"{CONNECT_S:.0f} s at most for all of them" in PROSE
-    assert f"is tried again for {MAX_TRYING_S:.0f} s" in PROSE
+    assert (
+        f"whoever reads | is tried again for {MAX_TRYING_S:.0f} s, whoever posts for"
+        f" {writer.MAX_TRYING_S:.0f} s, and the last try may take {BORROW_S:.0f} s more" in PROSE
+    )
+    assert BORROW_S >= CONNECT_S  # a try of either kind
+    assert f"more than {clocks.SERIOUS.total_seconds():.0f} s from the database" in PROSE
+    assert (LONG_PART, REMOVING) == (3, 2)
+    assert "Searches, and lists of rooms, take a third of the pool each at most" in PROSE
+    assert "two for rooms that are erased or deleted" in PROSE
     assert f"Our clients go on for {RETRY_FOR_S:.0f} s" in PROSE
 
 

@@ -41,11 +41,15 @@ class RoomsClient:
     Args:
         url: Where the backend is, such as "http://127.0.0.1:8750".
         key: A server key, sent as bearer token.
-        certificate: The only one, in PEM, that the server may show; else authorities decide.
+        certificate: The only one that the server may show, as PEM text and not as a path; else
+            authorities decide.
         transport: Another way to reach it, such as an app of this process.
         retry_for_s: How long to go on trying.
         answer_s: How long an answer may take, beyond the wait that was asked for; 10.
         first_poll_s: The first pause where waiting is asking again; each further one doubles.
+
+    Raises:
+        ValueError: The certificate is no PEM text.
     """
 
     def __init__(

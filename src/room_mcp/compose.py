@@ -45,11 +45,15 @@ SAME_PROCESS_URL = "http://localhost"  # the same, for an app that asks who is a
 logger = logging.getLogger(__name__)
 
 
-def open_client(settings: Settings, *, retry_for_s: float = RETRY_FOR_S) -> RoomsClient:
+def open_client(
+    settings: Settings, *, retry_for_s: float = RETRY_FOR_S, trusted: bool = True
+) -> RoomsClient:
     """A client of the backend that the settings name; nothing is opened before the first call.
 
     Args:
         retry_for_s: How long to go on trying.
+        trusted: Whether calls are those of whoever owns the store, where it is no server's. Others
+            have the names that their keys hold.
     """
     if settings.url:
         return RoomsClient(
@@ -58,8 +62,9 @@ def open_client(settings: Settings, *, retry_for_s: float = RETRY_FOR_S) -> Room
             certificate=settings.certificate,
             retry_for_s=retry_for_s,
         )
-    embedded = EmbeddedTransport(settings)
-    return RoomsClient(EMBEDDED_URL, transport=embedded, retry_for_s=retry_for_s)
+    embedded = EmbeddedTransport(settings, trusted=trusted)
+    url = EMBEDDED_URL if trusted else SAME_PROCESS_URL
+    return RoomsClient(url, transport=embedded, retry_for_s=retry_for_s)
 
 
 class EmbeddedTransport(httpx2.AsyncBaseTransport):
@@ -314,11 +319,7 @@ async def serve_mcp(
     from room_mcp.bridge.server import build_open_server
 
     log_to_stderr(settings)
-    if settings.url:
-        client = open_client(settings)
-    else:
-        embedded = EmbeddedTransport(settings, trusted=False)
-        client = RoomsClient(SAME_PROCESS_URL, transport=embedded)
+    client = open_client(settings, trusted=False)
     server = build_open_server(settings, client, max_wait_s=max_wait_s)
     sse = transport == "sse"
     path = path or (SSE_PATH if sse else MCP_PATH)

@@ -56,10 +56,13 @@ class Connection:
     Args:
         url: Where the backend is, without a slash at the end.
         key: A server key, sent as bearer token.
-        certificate: The only one, in PEM, that the server may show; else authorities decide.
+        certificate: The only one that the server may show, as PEM text; else authorities decide.
         transport: Another way to reach it, such as an app of this process.
         retry_for_s: How long to go on trying.
         answer_s: How long an answer may take, beyond the wait that was asked for.
+
+    Raises:
+        ValueError: The certificate is no PEM text.
     """
 
     def __init__(
@@ -77,7 +80,7 @@ class Connection:
         self._retry_for_s = retry_for_s
         self._keeps_keys = False
         self._key = key
-        self._certificate = certificate
+        self._certificate = _pem(certificate)
         self._base = url
         self._urls: dict[str, httpx2.URL] = {}
         self._transport = transport
@@ -351,6 +354,21 @@ def _must_be_usable(url: str, key: str) -> None:
             f"{url} is not encrypted, and the key would travel readable. Nothing was sent.",
             "Use https://, or a tunnel such as ssh -L to an address of this machine.",
         )
+
+
+def _pem(certificate: str) -> str:
+    """What was given as a certificate; raises ValueError when it is none."""
+    if not certificate:
+        return ""
+    try:
+        pem = certificates.without_key(str(certificate))  # whoever has a path may give a Path
+        certificates.trusting_only(pem)
+    except (ValueError, ssl.SSLError):
+        raise ValueError(
+            "certificate is no PEM text: give what stands in the file, from "
+            "-----BEGIN CERTIFICATE----- on, and not its path."
+        ) from None
+    return pem
 
 
 def _is_about_certificates(error: BaseException | None) -> bool:

@@ -96,7 +96,46 @@ async def test_the_owner_admits_with_a_button(locked: Desk):
     assert posted.status_code == 201
 
 
-@pytest.mark.parametrize("act", ["admit", "decline", "mute", "unmute", "remove"])
+@pytest.mark.parametrize("template", ["open", "code-review"])  # which ends by a role's message
+async def test_the_owner_ends_the_room_with_a_button(locked: Desk, template: str):
+    key, cookie = await person(locked)
+    id = await a_room(locked, key, template=template)
+    shown = await locked.http.get(f"/rooms/{id}", headers=cookie)
+    pressed = await locked.http.post(
+        f"/rooms/{id}/close", content="conclusion=Enough+said", headers={**FORM, **cookie}
+    )
+    ended = await locked.http.get(f"/rooms/{id}", headers=cookie)
+    again = await locked.http.post(f"/rooms/{id}/close", headers={**FORM, **cookie})
+
+    assert "End the room" in shown.text
+    assert (pressed.status_code, pressed.headers["location"]) == (303, f"/rooms/{id}")
+    assert "by ann" in ended.text
+    assert "Enough said" in ended.text
+    assert "End the room" not in ended.text
+    assert again.status_code == 409
+
+
+async def test_a_conclusion_that_is_too_long_is_refused(locked: Desk):
+    key, cookie = await person(locked)
+    id = await a_room(locked, key)
+    pressed = await locked.http.post(
+        f"/rooms/{id}/close", content=f"conclusion={'x' * 2_001}", headers={**FORM, **cookie}
+    )
+
+    assert pressed.status_code == 400
+    assert "too long" in pressed.text
+
+
+async def test_a_page_of_another_site_ends_no_room(locked: Desk):
+    key, cookie = await person(locked)
+    id = await a_room(locked, key)
+    elsewhere = {**FORM, **cookie, "Origin": "https://evil.example"}
+    pressed = await locked.http.post(f"/rooms/{id}/close", headers=elsewhere)
+
+    assert pressed.status_code == 403
+
+
+@pytest.mark.parametrize("act", ["admit", "decline", "mute", "unmute", "remove", "close"])
 async def test_the_buttons_are_the_owners_alone(locked: Desk, act: str):
     key, _ = await person(locked)
     _, other = await person(locked, "eve")

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from limited_desk import PUBLIC, limited_desks
 from rest_desk import Desk
 
 from faults.disk import no_file_grows
+from room_mcp.backend.errors import outward, problem
+from room_mcp.store.interface import StoreSilent
 
 pytestmark = pytest.mark.anyio
 
@@ -70,3 +73,14 @@ async def test_where_the_files_lie_is_for_those_who_run_the_server(
     assert str(tmp_path) not in str(told)
     assert str(tmp_path) in own["detail"]
     assert f"Request {told['requestId']}: {own['detail']}" in caplog.text
+
+
+def test_who_does_not_run_the_server_is_told_that_its_database_does_not_answer():
+    silent = StoreSilent("Nobody answers at postgresql://10.0.0.7/rooms.", advice="Look there.")
+
+    told = problem(outward(silent, "request"), "request")
+
+    body = json.loads(bytes(told.body))
+    assert (told.status_code, told.headers["Retry-After"], body["code"]) == (503, "1", "store_busy")
+    assert body["detail"] == "The database of this server does not answer; nothing was stored."
+    assert "10.0.0.7" not in str(body)

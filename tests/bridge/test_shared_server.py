@@ -11,6 +11,7 @@ from pathlib import Path
 import anyio
 import pytest
 from anyio.abc import SocketStream
+from postgres_databases import new_database
 from processes import IMPATIENT, Machine
 
 from room_mcp.client import RoomsClient
@@ -139,6 +140,23 @@ async def test_a_name_taken_there_counts_up_and_an_explicit_one_is_reported(mach
     assert refused.is_error
     assert refused.text.startswith("The name 'claude' is protected by a key in this room.")
     assert "--agent NAME" in refused.text
+
+
+async def test_agents_of_one_name_on_two_machines_are_two_in_one_database(
+    machine: Machine, tmp_path: Path
+):
+    here = {"ROOM_MCP_STORE": new_database()}
+    there = {**here, "ROOM_MCP_HOME": str(tmp_path / "another machine")}
+    one, other = await machine.server(env=here), await machine.server(env=there)
+
+    created = await one.call("create_room", name="api-review")
+    joined = await other.call("join_room", room="api-review")
+    await other.call("send_message", room="api-review", content="Who is first?")
+    heard = await one.call("wait_for_messages", room="api-review")
+
+    assert "You are claude." in created.text
+    assert joined.lines[0] == 'Joined "api-review". You are claude-2.'
+    assert "claude-2: Who is first?" in heard.text
 
 
 async def test_only_the_creator_closes_a_room_there_and_others_learn_how_to_end_it(

@@ -11,6 +11,7 @@ from o200k import tokens
 
 from room_mcp import wire
 from room_mcp.bridge import hosts, replies
+from room_mcp.failures import BackendRefused
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -159,3 +160,28 @@ def test_an_unknown_host_gets_the_wait_that_all_survive():
 )
 def test_every_host_gets_a_name_that_a_room_takes(client_name: str, name: str):
     assert hosts.host(client_name).name == name
+
+
+# ---- what cannot be reached ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (
+            "store_busy",
+            "The rooms cannot be reached now. Try again later; if it lasts, tell your user: Nobody "
+            "answers.",
+        ),
+        (
+            "store_unavailable",
+            "The rooms cannot be reached now. Tell your user: Nobody answers. See that it runs.",
+        ),
+    ],
+)
+def test_what_an_operator_has_to_do_is_for_the_user(code: str, words: str):
+    facts = {"code": code, "detail": "Nobody answers.", "advice": "See that it runs."}
+
+    told = replies.refusal(BackendRefused(503, facts), "list_rooms", "", "")
+
+    assert told == words

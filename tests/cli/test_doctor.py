@@ -53,6 +53,17 @@ def test_every_finding_is_a_line_with_its_advice_behind_an_arrow(shell: Shell):
 
 
 @pytest.mark.usefixtures("no_handshake")
+def test_the_lock_of_a_store_is_found_however_its_file_is_named(shell: Shell):
+    shell.room("review")
+    file = shell.home / "rooms.db"
+    shell.env["ROOM_MCP_STORE"] = f"sqlite:///{file}"
+
+    said = shell("doctor", "--json")
+
+    assert finding(said, "lock")["detail"] == f"{file}.lock is free."
+
+
+@pytest.mark.usefixtures("no_handshake")
 def test_a_store_that_is_none_fails(shell: Shell):
     shell.home.mkdir(mode=0o700)
     (shell.home / "rooms.db").write_text("no database, but long enough to be looked at" * 50)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pty
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 from cli_shell import Shell, run_python
 from postgres_databases import empty_database
@@ -20,6 +22,20 @@ def told(url: str) -> str:
     return f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
+def place(url: str) -> str:
+    """The database with its user, and without what is secret."""
+    return told(url).replace("//", f"//{urlsplit(url).username}@", 1)
+
+
+def run_sql(url: str, statement: str) -> None:
+    async def run() -> None:
+        connection = await asyncpg.connect(url)
+        await connection.execute(statement)
+        await connection.close()
+
+    asyncio.run(run())
+
+
 def test_the_rooms_of_this_machine_move_and_its_commands_say_where_to(shell: Shell):
     room_id = shell.room("review", "hello", "world")
     database = empty_database()
@@ -28,12 +44,13 @@ def test_the_rooms_of_this_machine_move_and_its_commands_say_where_to(shell: She
 
     assert said.code == 0
     assert f"Moved 1 room with 2 messages to {told(database)}" in said.out
-    assert "ROOM_MCP_STORE=postgresql://USER:PASSWORD@HOST/DATABASE" in said.out
+    assert f"ROOM_MCP_STORE={place(database)}, with its password in ~/.pgpass" in said.out
     assert "100 %: 2 of 2 messages" in said.err
     for words in (["history", room_id], ["send", room_id, "more", "--as", "ann"], ["rooms"]):
         refused = shell(*words)
         assert refused.code == 1
-        assert f"were moved to {told(database)} on " in refused.err
+        assert f"were moved to {place(database)} on " in refused.err
+        assert f"ROOM_MCP_STORE={place(database)}, with its password" in refused.err
         assert "room-mcp connect" in refused.err
 
 
@@ -60,6 +77,51 @@ def test_there_and_back_again(shell: Shell, tmp_path: Path):
     assert (facts["to"], facts["rooms"], facts["messages"]) == (str(back), 1, 1)
     assert "hello" in shell("history", room_id).out
     assert shell("check").code == 0
+
+
+def test_what_was_moved_away_is_no_empty_target(shell: Shell, tmp_path: Path):
+    shell.room("review", "hello")
+    database, back = empty_database(), tmp_path / "back.db"
+    shell("migrate", "--to", database)
+    shell("migrate", "--from", database, "--to", str(back))
+
+    said = shell("migrate", "--from", str(back), "--to", database)
+
+    assert said.code == 1
+    assert f"is the old store of rooms that were moved to {back}" in said.err
+    assert (
+        f"Name an empty database. To go on with those rooms, name where they are: --from or "
+        f"ROOM_MCP_STORE, {back}" in said.err
+    )
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "PostgreSQL", "POSTGRES"])
+def test_all_spellings_of_the_scheme_mean_the_same(shell: Shell, scheme: str):
+    shell.room("review", "hello")
+    database = empty_database()
+    spelt = database.replace("postgresql:", f"{scheme}:", 1)
+
+    said = shell("migrate", "--to", spelt)
+    shell.env["ROOM_MCP_STORE"] = spelt
+    found = shell("doctor", "--json")
+
+    assert f"to {told(database)}; each" in said.out
+    assert "hello" in shell("history", "review").out
+    assert {one["check"]: one["status"] for one in found.json["checks"]}["postgres"] != "fail"
+
+
+def test_a_database_of_another_program_is_no_target(shell: Shell):
+    shell.room("review", "hello")
+    database = empty_database()
+    run_sql(database, "CREATE TABLE customers (no int)")
+
+    said = shell("migrate", "--to", database)
+    run_sql(database, "DROP TABLE customers")
+    again = shell("migrate", "--to", database)
+
+    assert (said.code, again.code) == (1, 0)
+    assert "holds tables of another program (customers)" in said.err
+    assert "Give room-mcp a database of its own; or a schema" in said.err
 
 
 def test_on_a_terminal_there_is_a_bar(shell: Shell):

@@ -99,7 +99,7 @@ def test_every_command_works_and_none_shows_the_password(shell: Shell, database:
     must_hold_none("".join(one.out + one.err for one in said.values()), secrets_of(database))
     assert f"in {shown(database)}." in said["rooms"].out
     assert f"{shown(database)} (a database) answers" in said["doctor"].out
-    assert "ok   postgres: PostgreSQL " in said["doctor"].out
+    assert " postgres: PostgreSQL " in said["doctor"].out
 
 
 def test_a_report_tells_how_many_rows_there_are_and_nothing_of_where(
@@ -194,6 +194,67 @@ def test_the_password_may_be_kept_where_other_programs_look_for_it(
     assert shell("rooms").code == 0
 
 
+@pytest.fixture
+def password_beside(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The password of this shell's store, which stands in its environment alone."""
+    url = new_database()
+    password = urlsplit(url).password
+    if not password:
+        pytest.skip("the given server asks for no password")
+    monkeypatch.setenv("PGPASSWORD", password)
+    monkeypatch.delenv("PGPASSFILE", raising=False)
+    shell.env["ROOM_MCP_STORE"] = without_password(url)
+    return password
+
+
+@pytest.mark.parametrize("words", ["install cursor", "install cursor --print"])
+def test_who_installs_is_told_that_hosts_get_no_password(
+    shell: Shell, password_beside: str, words: str
+):
+    said = shell(*words.split())
+    in_json = shell("install", "cursor", "--dry-run", "--json")
+
+    assert said.code == 0
+    assert "Warning: PGPASSWORD will be missing: hosts start room-mcp without" in said.out
+    assert "~/.pgpass" in said.out
+    assert "ROOM_MCP_STORE=postgresql://USER:PASSWORD@HOST/DATABASE" in said.out
+    assert "PGPASSWORD will be missing" in in_json.err
+    must_hold_none(said.out + said.err + in_json.out + in_json.err, [password_beside])
+
+
+def test_who_takes_it_out_or_has_no_need_of_it_is_not_told(shell: Shell, database: str):
+    shell.monkeypatch.setenv("PGPASSWORD", PASSWORD)
+
+    said = [shell("install", "cursor", *more) for more in ([], ["--uninstall"])]
+
+    assert (PASSWORD in database, [one.code for one in said]) == (False, [0, 0])
+    if secrets_of(database):
+        assert [one.out.count("PGPASSWORD") for one in said] == [0, 0]
+
+
+def test_the_doctor_warns_of_a_password_that_hosts_do_not_get(
+    shell: Shell, password_beside: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for era in ("legacy", "modern"):
+        monkeypatch.setattr(handshake, era, lambda settings: Finding("mcp", OK, "left out"))
+    shell("install", "cursor")
+
+    only_there = shell("doctor", "--json")
+    parts = urlsplit(shell.env["ROOM_MCP_STORE"])
+    kept = tmp_path / ".pgpass"
+    kept.write_text(f"{parts.hostname}:*:*:{parts.username}:{password_beside}\n")
+    kept.chmod(0o600)
+    also_kept = shell("doctor", "--json")
+
+    found = [
+        next(one for one in said.json["checks"] if one["check"] == "hosts")
+        for said in (only_there, also_kept)
+    ]
+    assert [one["status"] for one in found] == ["warn", "ok"]
+    assert "They get no PGPASSWORD, which lets us into the database." in found[0]["detail"]
+    assert "~/.pgpass" in found[0]["advice"]
+
+
 ADDRESSES = (
     "postgresql://ann:{}@127.0.0.1:1/rooms",
     "postgresql://127.0.0.1:1/rooms?user=ann&password={}",
@@ -223,7 +284,7 @@ def test_an_address_that_leads_nowhere_is_told_without_its_password(shell: Shell
         for line in ("serve --port 0", "restore --done", "check", "install codex --print")
     ]
 
-    assert said[0].code == 1
+    assert said[0].code == (2 if address.startswith("mysql") else 1)
     assert said[0].err.startswith("room-mcp: ")
     must_hold_none("".join(one.out + one.err for one in said), [PASSWORD])
 

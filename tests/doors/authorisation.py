@@ -343,6 +343,9 @@ REST: Mapping[Call, Row] = {
     ("POST", "/rooms/{id}/mute", ""): Row(_KEEPING, body=_target, **_REDIRECTED),
     ("POST", "/rooms/{id}/unmute", ""): Row(_KEEPING, body=_target, **_REDIRECTED),
     ("POST", "/rooms/{id}/remove", ""): Row(_KEEPING, body=_target, **_REDIRECTED),
+    ("POST", "/rooms/{id}/close", ""): Row(
+        _KEEPING, body=lambda _: {"conclusion": "done"}, **_REDIRECTED
+    ),
     ("GET", "/login", ""): Row(_page(ANYBODY)),
     ("POST", "/login", ""): Row(_page(ANYBODY), "303", lambda _: {"key": "rk_any"}, form=True),
     ("POST", "/logout", ""): Row(_page(ANYBODY), "303", lambda _: {}, form=True),

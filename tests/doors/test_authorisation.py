@@ -279,7 +279,8 @@ async def test_a_cookie_shows_the_pages_that_its_key_shows(all_of_it: Grounds):
         cell = f"{caller} in {kind}"
         wanted[cell] = REST[page].expected(kind, caller).partition(" ")[0]
         found[cell] = str(answer.status_code)
-        assert ("<button>Mute" in answer.text) == (caller in ("owner", "admin"))
+        for button in ("<button>Mute", "<button>End it"):
+            assert (button in answer.text) == (caller in ("owner", "admin"))
         if found[cell] != "200":
             assert all_of_it.rooms[kind].secret not in answer.text
 

@@ -14,6 +14,7 @@ from room_mcp.store.interface import (
     OutcomeUnknown,
     StoreBusy,
     StoreError,
+    StoreSilent,
     StoreUnavailable,
     TextLeft,
 )
@@ -143,6 +144,10 @@ _OUTWARD: Mapping[type[Exception], StoreError] = {
     OutcomeUnknown: OutcomeUnknown(
         "The store of this server failed; whether it was stored is unknown.",
         advice="Retry with the same idempotency key.",
+    ),
+    StoreSilent: StoreSilent(
+        "The database of this server does not answer; nothing was stored.",
+        advice="Try again later. If it lasts, tell whoever runs the server.",
     ),
     StoreUnavailable: StoreUnavailable(
         "The store of this server cannot be used now; nothing was stored.",

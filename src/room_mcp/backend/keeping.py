@@ -16,7 +16,7 @@ from .drafts import named
 from .service import MAX_CHECKS, RoomService, read_contract
 
 SCRUBBED_BYTES = 64 * 1024 * 1024  # of a store that is written anew at the wish of any owner
-SCRUB_PAUSE = timedelta(minutes=1)  # between two at the wish of owners, whoever they are
+SCRUB_PAUSE = timedelta(minutes=1)  # between two at the wish of owners, whoever they are, anywhere
 
 Decision = Literal["admit", "decline", "mute", "unmute", "remove"]
 
@@ -164,7 +164,7 @@ class Keeper:
             await self._rooms.store.scrub(max_bytes=0)
             return
         self._scrubbed_at = now  # before others come, who must not begin one as well
-        if not await self._rooms.store.scrub(max_bytes=SCRUBBED_BYTES):
+        if not await self._rooms.store.scrub(max_bytes=SCRUBBED_BYTES, pause=SCRUB_PAUSE):
             self._scrubbed_at = before
 
     async def delete(self, room_id: str, proof: Proof) -> None:

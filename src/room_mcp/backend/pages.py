@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from room_mcp import wire
 from room_mcp.plain import plain
 from room_mcp.rooms import Proof
+from room_mcp.rooms.closing import MAX_CONCLUSION_CHARS
 from room_mcp.rooms.refusals import RoomNotFound
 
 from .api import Handler, room_id, services
@@ -187,7 +188,13 @@ async def transcript(request: Request) -> Response:
     info = await rooms.info(id, proof)
     history = await rooms.reader.history(id, after=None, before=None, limit=None)
     # Who has the store open needs no buttons: a page on the machine itself proves nothing.
-    return _rendered("transcript.html", room=info, history=history, shown=_shown)
+    return _rendered(
+        "transcript.html",
+        room=info,
+        history=history,
+        shown=_shown,
+        max_conclusion_chars=MAX_CONCLUSION_CHARS,
+    )
 
 
 async def keep_in_order(request: Request, *, about: Decision) -> Response:
@@ -196,6 +203,21 @@ async def keep_in_order(request: Request, *, about: Decision) -> Response:
     id = room_id(request)
     name = (await _form(request)).get("name", "")
     await services(request).keeper.decide(id, about, name, proof)
+    return RedirectResponse(f"/rooms/{id}", 303)
+
+
+async def close(request: Request) -> Response:
+    """End the room, in the name of whoever presses the button on its page."""
+    proof = await _proof(request)
+    id = room_id(request)
+    conclusion = (await _form(request)).get("conclusion", "")
+    if len(conclusion) > MAX_CONCLUSION_CHARS:
+        raise HttpProblem("malformed", "The conclusion is too long.", "Say it in fewer words.")
+    key = caller_of(request).key
+    ending = wire.Close(
+        sender=None if key is None else key.name, sender_type="human", conclusion=conclusion
+    )
+    await services(request).keeper.close(id, ending, proof)
     return RedirectResponse(f"/rooms/{id}", 303)
 
 
@@ -255,6 +277,15 @@ PAGES: tuple[Operation, ...] = (
             public=True,
         )
         for act in get_args(Decision)
+    ),
+    Operation(
+        "POST",
+        "/rooms/{id}/close",
+        _for_people(close),
+        "End a room",
+        status=303,
+        media=_HTML,
+        public=True,
     ),
     Operation("GET", "/login", show_login, "A form for a key", media=_HTML, public=True),
     Operation(

@@ -20,6 +20,7 @@ MAX_REPLY_TOKENS = 2_250  # with the lines around it under 10,000 characters, wh
 MAX_HISTORY_TOKENS = 33_000  # one message of the largest size, 64 KiB, in any script
 SHOWN_NAMES = 8
 SNIPPET_CHARS = 160
+NOT_REACHED = "The rooms cannot be reached now."
 END_OF_ROOM = "Nothing more to send here; tell your user."
 _CHARS_PER_TOKEN = 4  # of Latin words; other scripts are counted as one token a character
 _MARKS_PER_TOKEN = 2  # of punctuation, as in JSON
@@ -305,6 +306,11 @@ def _in_our_words(error: BackendRefused, tool: str, room: str, renaming: str) ->
                 "Ask your user for another key: `room-mcp connect CODE` with an invitation, or "
                 "ROOM_MCP_KEY."
             )
+        case "store_busy", _:
+            # The client has tried again meanwhile; what to do about it is nothing for an agent.
+            return f"{NOT_REACHED} Try again later; if it lasts, tell your user: {error.detail}"
+        case "store_unavailable", _:
+            return f"{NOT_REACHED} Tell your user: {error.detail} {error.advice}"
         case ("role_taken", _):
             next_call = call("read_history", room=room)
         case "cursor_ahead", _:

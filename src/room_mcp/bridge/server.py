@@ -394,13 +394,14 @@ def build_server(
         place: What tells this window from others; by default the working folder.
         progress_every_s: Seconds between two signs of life of a wait, for hosts that ask.
     """
+    keys_of = _keys_of(settings) if settings.is_shared else ""
     desk = Desk(
         client,
         HeldNames(settings.home, _folder() if place is None else place),
-        lambda name: Keyring(settings.home, settings.url, name),
+        lambda name: Keyring(settings.home, keys_of, name),
         where=_where(settings),
         agent=agent or settings.agent,
-        shared=bool(settings.url),
+        shared=settings.is_shared,
     )
     sleepers = Sleepers()
     wait_s = max_wait_s if max_wait_s is not None else settings.max_wait_s
@@ -422,7 +423,7 @@ def build_open_server(
     sleepers = Sleepers()
     wait_s = max_wait_s if max_wait_s is not None else settings.max_wait_s
     where = _where(settings)
-    keys_of = settings.url or f"store:{shown(settings.store)}"  # however it is spelled
+    keys_of = _keys_of(settings)
 
     def agent(name: str) -> Agent:
         desk = Desk(
@@ -431,12 +432,17 @@ def build_open_server(
             lambda name: Keyring(settings.home, keys_of, name),
             where=where,
             agent=name,
-            shared=bool(settings.url),
+            shared=settings.is_shared,
             renaming="connect you under another name, in the address .../as/NAME/mcp",
         )
         return Agent(desk, Tools(desk, sleepers, wait_s, progress_every_s), bool(name))
 
     return RoomServer(AgentsByName(agent), client, sleepers)
+
+
+def _keys_of(settings: Settings) -> str:
+    """Whose keys: the same for all spellings of one store."""
+    return settings.url or f"store:{shown(settings.store)}"
 
 
 def _folder() -> str:
@@ -455,4 +461,4 @@ def _where(settings: Settings) -> str:
         return f"{shown(settings.store)} (database)"
     with contextlib.suppress(ValueError, RuntimeError):
         return f"~/{Path(settings.store).relative_to(Path.home())} (embedded)"
-    return f"{settings.store} (embedded)"
+    return f"{shown(settings.store)} (embedded)"

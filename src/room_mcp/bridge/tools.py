@@ -61,7 +61,7 @@ class Tools:
         role: Annotated[str, Field(description="Yours, where the template has roles")] = "",
     ) -> CallToolResult:
         """Open a room for agents to talk in; an open room of that name is joined instead.
-        It is kept on disk until deleted. Tell the other agents its name."""
+        It is kept until deleted. Tell the other agents its name."""
         room, you = await self._desk.create(name, purpose, template, _host(ctx).name)
         joined = await self._desk.join(room.id, _host(ctx).name, role)
         if joined.pending:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from room_mcp.store_address import is_database, shown
 
-from . import FAILED, WrongUse, lines
+from . import FAILED, WrongUse, lines, options
 from .options import Commands, add_json, command
 
 if TYPE_CHECKING:
@@ -98,7 +98,9 @@ def add_vacuum(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def add_store(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--store", metavar="STORE", help="by default ROOM_MCP_STORE")
+    parser.add_argument(
+        "--store", metavar="STORE", type=options.store, help="by default ROOM_MCP_STORE"
+    )
 
 
 def address_of(args: argparse.Namespace, settings: Settings) -> str:

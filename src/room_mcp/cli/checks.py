@@ -10,11 +10,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from room_mcp.store_address import is_database, shown
+from room_mcp.store_address import is_database, path_in, shown
 
 from .doctor import FAIL, OK, WARN, Finding
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from room_mcp.client import RoomsClient
     from room_mcp.settings import Settings
 
@@ -83,10 +85,22 @@ def postgres(settings: Settings) -> Finding:
     try:
         with asyncpg_wanted():
             from room_mcp.store.postgres.census import server
-        told = asyncio.run(server(settings.store))
+        found = asyncio.run(server(settings.store))
     except StoreError as error:
         return Finding("postgres", FAIL, error.detail, error.advice)
-    return Finding("postgres", OK, told)
+    if found.doubts:
+        detail = " ".join((f"{found.told}.", *found.doubts))
+        return Finding("postgres", WARN, detail, "Turn on what is off; let NTP keep clocks.")
+    return Finding("postgres", OK, found.told)
+
+
+def _lets_in(settings: Settings, *, without: Sequence[str] = ()) -> bool:
+    """Whether the database does, when these variables are not set."""
+    kept = {name: os.environ.pop(name) for name in without if name in os.environ}
+    try:
+        return postgres(settings).status != FAIL
+    finally:
+        os.environ.update(kept)
 
 
 def lock(settings: Settings) -> Finding:
@@ -94,7 +108,10 @@ def lock(settings: Settings) -> Finding:
     from room_mcp.store.interface import StoreError
     from room_mcp.store.sqlite.file_lock import FileLock
 
-    path = _lock_path(settings)
+    store = path_in(settings.store)
+    if store is None:
+        return Finding("lock", OK, f"{shown(settings.store)} has none.")
+    path = store.with_name(store.name + ".lock")
     if not path.exists():
         return Finding("lock", OK, f"{path} does not exist yet; the first room makes it.")
     try:
@@ -111,11 +128,6 @@ def lock(settings: Settings) -> Finding:
     finally:
         file_lock.close()
     return Finding("lock", OK, f"{path} is free.")
-
-
-def _lock_path(settings: Settings) -> Path:
-    store = Path(settings.store).expanduser()
-    return store.with_name(store.name + ".lock")
 
 
 def _held_lock(path: Path) -> Finding:
@@ -240,7 +252,7 @@ def hosts(settings: Settings) -> Finding:
     """Which hosts of this machine have an entry, and whether it is the present one."""
     from room_mcp.installing import installer
     from room_mcp.installing.hosts import HOSTS, is_here
-    from room_mcp.installing.launch import launch_for
+    from room_mcp.installing.launch import HOW_TO_KEEP_PASSWORD, launch_for, left_behind
     from room_mcp.installing.machine import this_machine
 
     machine = this_machine()
@@ -268,4 +280,8 @@ def hosts(settings: Settings) -> Finding:
         )
     if broken or not ready:
         return Finding("hosts", WARN, detail, "`room-mcp install` registers the server.")
+    names = left_behind(machine.env)
+    if names and _lets_in(settings) and not _lets_in(settings, without=names):
+        told = f"{detail} They get no {' and no '.join(names)}, which lets us into the database."
+        return Finding("hosts", WARN, told, HOW_TO_KEEP_PASSWORD)
     return Finding("hosts", OK, detail)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from room_mcp.serving import Listening, is_loopback, is_wildcard, machine_names, own_address
 
 from . import Failed, WrongUse
-from .options import port, seconds
+from .options import port, seconds, store
 
 if TYPE_CHECKING:
     from room_mcp.backend.gate import Door
@@ -39,6 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--store",
         metavar="STORE",
+        type=store,
         help="a file or postgresql://USER@HOST/DATABASE, by default ROOM_MCP_STORE",
     )
     who = parser.add_argument_group("who may come in")

@@ -98,6 +98,8 @@ def run_on(machine: Machine, args: argparse.Namespace) -> int:
     outcomes = [_act(host, plan, args) for host in hosts]
     if args.json:
         _print_json(outcomes)
+        for note in _login_notes(plan, args):
+            print(f"room-mcp: {note}", file=sys.stderr)
     else:
         _print_text(outcomes, plan, args)
     bad = {"failed", "none"} if args.hosts else {"failed"}
@@ -206,7 +208,7 @@ def _notes(outcomes: Sequence[Outcome], plan: Plan, args: argparse.Namespace) ->
     """What a person should know about the run as a whole."""
     from room_mcp.installing.launch import is_passing
 
-    notes = ["", *_secret_notes(outcomes, plan)]
+    notes = ["", *_secret_notes(outcomes, plan), *_login_notes(plan, args)]
     if is_passing(plan.launch):
         notes.append(
             f"Warning: {plan.launch.command} stands in a cache that may be emptied. "
@@ -239,6 +241,17 @@ def _secret_notes(outcomes: Sequence[Outcome], plan: Plan) -> list[str]:
         ]
     written = [str(done.path) for done in outcomes if done.action in ("added", "updated")]
     return [f"{names} stands readable in: {', '.join(written)}."] if written else []
+
+
+def _login_notes(plan: Plan, args: argparse.Namespace) -> list[str]:
+    """What an agent could not open the store with."""
+    from room_mcp.installing.launch import HOW_TO_KEEP_PASSWORD, left_behind
+
+    names = [] if args.uninstall else left_behind(plan.machine.env)
+    if not names:
+        return []
+    told = f"{' and '.join(names)} will be missing: hosts start room-mcp without what is set here."
+    return [f"Warning: {told} {HOW_TO_KEEP_PASSWORD}"]
 
 
 def _what_stays(plan: Plan) -> list[str]:

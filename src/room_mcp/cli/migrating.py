@@ -8,7 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from . import WrongUse, lines
+from . import WrongUse, lines, options
 from .options import Commands, add_json, command
 
 if TYPE_CHECKING:
@@ -33,10 +33,16 @@ def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
         "--from",
         dest="source",
         metavar="STORE",
+        type=options.store,
         help="a file or postgresql://USER@HOST/DATABASE, by default ROOM_MCP_STORE",
     )
     parser.add_argument(
-        "--to", dest="target", metavar="STORE", required=True, help="an empty one of the other kind"
+        "--to",
+        dest="target",
+        metavar="STORE",
+        type=options.store,
+        required=True,
+        help="an empty one of the other kind",
     )
     add_json(parser)
 
@@ -46,7 +52,7 @@ def migrate(args: argparse.Namespace) -> int:
     import asyncio
 
     from room_mcp.store.migrate.moving import move
-    from room_mcp.store_address import shown
+    from room_mcp.store_address import named, shown
 
     with Bar() as bar:
         moved = asyncio.run(move(source, target, progress=bar))
@@ -55,7 +61,7 @@ def migrate(args: argparse.Namespace) -> int:
         print(json.dumps({"to": where, **_facts(moved)}))
         return 0
     print(lines.fact(_told(moved, where)))
-    print(lines.fact(_next(where)))
+    print(lines.fact(_next(named(target))))
     return 0
 
 

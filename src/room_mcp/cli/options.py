@@ -66,6 +66,15 @@ def add_json(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
 # ---- values -------------------------------------------------------------------------------------
 
 
+def store(text: str) -> str:
+    """The address of a store, of a kind that is known."""
+    from room_mcp.store_address import ADVICE, unknown
+
+    if told := unknown(text):
+        raise argparse.ArgumentTypeError(f"{told} {ADVICE}")
+    return text
+
+
 def seconds(text: str) -> float:
     number = _number(text)
     if not 0 <= number < math.inf:

@@ -61,9 +61,9 @@ def _stdio(args: argparse.Namespace) -> int:
 
     gc.enable()
     gc.freeze()
-    return run_stdio(
-        settings, open_client(settings), agent=args.own_name or "", max_wait_s=args.max_wait
-    )
+    # An agent of one machine is not trusted with the names of another's.
+    client = open_client(settings, trusted=not settings.is_shared)
+    return run_stdio(settings, client, agent=args.own_name or "", max_wait_s=args.max_wait)
 
 
 def _http(args: argparse.Namespace, transport: str) -> int:

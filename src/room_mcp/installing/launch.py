@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from room_mcp.settings import AGENT, CERTIFICATE, HOME, KEY, STORE, URL
-from room_mcp.store_address import holds_password
+from room_mcp.store_address import holds_password, is_database
 
 from .machine import Machine
 
@@ -18,6 +18,13 @@ SCRIPT = "room-mcp"
 PASSED_ON = (HOME, STORE, URL, KEY, CERTIFICATE, AGENT)
 PATHS = (HOME.name, STORE.name, CERTIFICATE.name)
 OURS = "ROOM_MCP_"
+
+# What else a database's password may come from, and hosts pass on to nobody.
+_PASSWORD_SOURCES = ("PGPASSWORD", "PGPASSFILE")
+HOW_TO_KEEP_PASSWORD = (
+    "Put the password into ~/.pgpass (chmod 600), or the login into the store's address: "
+    "ROOM_MCP_STORE=postgresql://USER:PASSWORD@HOST/DATABASE; then `room-mcp install`."
+)
 
 ENV_KEYS = ("env", "environment", "envs")  # one for each way in which hosts spell it
 
@@ -73,6 +80,14 @@ def launch_for(machine: Machine, *, agent: str | None = None) -> Launch:
         if name == KEY.name or _PASSWORD_IN_URL.search(value) or holds_password(value)
     )
     return Launch(command, tuple(args), env, secrets)
+
+
+def left_behind(env: Mapping[str, str]) -> list[str]:
+    """The variables that may let us into the store, and that no entry of a host holds."""
+    store = env.get(STORE.name, "").strip()
+    if not is_database(store) or holds_password(store):
+        return []
+    return [name for name in _PASSWORD_SOURCES if env.get(name)]
 
 
 def is_passing(launch: Launch) -> bool:
