@@ -22,10 +22,11 @@ import json
 import os
 import queue
 import random
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import partial
@@ -255,6 +256,50 @@ POSTERS: dict[str, Callable[[str], Awaitable[Post]]] = {
     "thin": partial(bare_post, thin=True),
     "bare-postgres": bare_postgres_post,
 }
+
+
+# ---- from outside -------------------------------------------------------------------------------
+
+
+async def make_room(target: str) -> None:
+    """The room that all post into."""
+    store = open_store(target)
+    await store.open()
+    await store.create(Room(id=ROOM, name="bench", created_at=datetime.now(UTC)))
+    await store.aclose()
+
+
+def run(
+    kind: str,
+    target: str,
+    *,
+    processes: int,
+    callers: int,
+    seconds: float,
+    delay_s: float = 0,
+    cores: Collection[int] = (),
+) -> list[dict]:
+    """Let fresh processes post, all at once.
+
+    Args:
+        cores: Those that they have; by default all.
+
+    Returns:
+        What each did.
+    """
+    command = [sys.executable, "-m", "bench.posters", kind, target]
+    command += [str(callers), str(seconds), str(delay_s)]
+    children = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(processes)
+    ]
+    for child in children:
+        os.sched_setaffinity(child.pid, cores or os.sched_getaffinity(0))
+        child.stdout.readline()
+    for child in children:
+        child.stdin.write("go\n")
+        child.stdin.flush()
+    return [json.loads(child.communicate()[0]) for child in children]
 
 
 # ---- one process with its callers ---------------------------------------------------------------

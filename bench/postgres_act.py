@@ -11,24 +11,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 from faults.clusters import Cluster
 from faults.databases import Databases, given_databases
-from room_mcp.rooms import Room
-from room_mcp.store.opening import open_store
 
 from . import machine
-from .posters import ROOM
+from .posters import make_room, run
 
 KINDS = ("store", "bare-postgres", "guarded")
 BARE = "bare-postgres"
@@ -36,30 +30,6 @@ NODES = (1, 2)
 CALLERS = 64
 # As a server is set up that writes much: else the first runs make its log's files.
 SETTINGS = {"shared_buffers": "512MB", "min_wal_size": "1GB", "max_wal_size": "4GB"}
-
-
-def run(kind: str, nodes: int, seconds: float, url: str, cores: set[int]) -> list[dict]:
-    """Let fresh processes post into a fresh room, all at once."""
-    command = [sys.executable, "-m", "bench.posters", kind, url, str(CALLERS), str(seconds), "0"]
-    children = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for _ in range(nodes)
-    ]
-    for child in children:
-        os.sched_setaffinity(child.pid, cores)
-    for child in children:
-        child.stdout.readline()
-    for child in children:
-        child.stdin.write("go\n")
-        child.stdin.flush()
-    return [json.loads(child.communicate()[0]) for child in children]
-
-
-async def _create(url: str) -> None:
-    store = open_store(url)
-    await store.open()
-    await store.create(Room(id=ROOM, name="bench", created_at=datetime.now(UTC)))
-    await store.aclose()
 
 
 def measured(
@@ -71,8 +41,10 @@ def measured(
         for nodes in NODES:
             for kind in KINDS:
                 url = databases.create()
-                asyncio.run(_create(url))
-                results = run(kind, nodes, seconds, url, cores)
+                asyncio.run(make_room(url))
+                results = run(
+                    kind, url, processes=nodes, callers=CALLERS, seconds=seconds, cores=cores
+                )
                 found.setdefault((kind, nodes), []).append(results)
                 databases.drop(url)
     return found

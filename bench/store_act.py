@@ -10,50 +10,27 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import statistics
-import subprocess
-import sys
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 
-from room_mcp.rooms import Room
-from room_mcp.store.opening import open_store
-
 from . import machine
-from .posters import ROOM
+from .posters import make_room, run
 
 KINDS = ("store", "guarded", "bare", "thin")
 SHAPES = ((1, 64), (8, 8))  # processes, callers in each
 
 
-def run(
+def fresh_run(
     kind: str, processes: int, callers: int, seconds: float, folder: Path, delay_s: float
 ) -> list[dict]:
-    """Let fresh processes post into a fresh store, all at once."""
+    """One run on a fresh store."""
     with tempfile.TemporaryDirectory(dir=folder) as place:
-        path = Path(place) / "rooms.db"
-        asyncio.run(_create(path))
-        command = [sys.executable, "-m", "bench.posters", kind, str(path)]
-        command += [str(callers), str(seconds), str(delay_s)]
-        children = [
-            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            for _ in range(processes)
-        ]
-        for child in children:
-            child.stdout.readline()
-        for child in children:
-            child.stdin.write("go\n")
-            child.stdin.flush()
-        return [json.loads(child.communicate()[0]) for child in children]
-
-
-async def _create(path: Path) -> None:
-    store = open_store(path)
-    await store.open()
-    await store.create(Room(id=ROOM, name="bench", created_at=datetime.now(UTC)))
-    await store.aclose()
+        path = str(Path(place) / "rooms.db")
+        asyncio.run(make_room(path))
+        return run(
+            kind, path, processes=processes, callers=callers, seconds=seconds, delay_s=delay_s
+        )
 
 
 def compare(
@@ -66,7 +43,7 @@ def compare(
     errors: list[str] = []
     for _ in range(rounds):
         for kind in KINDS:
-            results = run(kind, processes, callers, seconds, folder, delay_s)
+            results = fresh_run(kind, processes, callers, seconds, folder, delay_s)
             posts = [one["posts"] for one in results]
             rates[kind].append(sum(posts) / seconds)
             shares[kind].append(min(posts) / statistics.mean(posts))

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Self
-from urllib.parse import urlsplit
+
+from between import Between
 
 COMMIT = b"COMMIT\0"  # as it is sent: a statement without values
 LISTEN, ELSEWHERE = b'LISTEN "room_mcp"', b'LISTEN "room_mcq"'
 PIECE_BYTES = 65_536
 
 
-class Cutting:
+class Cutting(Between):
     """Stands between a store and its database, and cuts the next connection that commits."""
 
     def __init__(self, url: str) -> None:
-        self._parts = urlsplit(url)
+        super().__init__(url)
         self._arrives: bool | None = None
         self.cuts = 0
         self.has_cut = asyncio.Event()
@@ -25,35 +25,18 @@ class Cutting:
         self.goes_on = asyncio.Event()
         self.lets_in = asyncio.Event()  # whether new connections come through
         self.lets_in.set()
-        self._both: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in self._both:
-            task.cancel()
-        await asyncio.gather(*self._both, return_exceptions=True)
-
-    @property
-    def url(self) -> str:
-        login = self._parts.netloc.rpartition("@")[0]
-        port = self._server.sockets[0].getsockname()[1]
-        return self._parts._replace(netloc=f"{login}@127.0.0.1:{port}").geturl()
 
     def cut_next(self, *, arrives: bool) -> None:
         """Cut where the next COMMIT comes by: after the server has answered it, or before it is
         there."""
         self._arrives = arrives
 
-    async def _connect(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+    async def connect(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         await self.lets_in.wait()
-        far, forth = await asyncio.open_connection(self._parts.hostname, self._parts.port)
+        far, forth = await asyncio.open_connection(self.parts.hostname, self.parts.port)
         ways = (self._asked(near, forth, far), self._answered(far, back))
         both = [asyncio.create_task(one) for one in ways]
-        self._both.update(both)
+        self.both.update(both)
         try:
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -4,42 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Self
-from urllib.parse import urlsplit
+
+from between import Between
 
 LENGTH_BYTES = 4
 WANTS_TLS = (80_877_103).to_bytes(4, "big")
 NO_TLS = b"N"
 
 
-class Refusing:
+class Refusing(Between):
     """Stands before a database and refuses so many connections; later ones it lets through."""
 
     def __init__(self, url: str, *, code: str, message: str, times: int) -> None:
-        self._parts = urlsplit(url)
+        super().__init__(url)
         fields = ("SFATAL", "VFATAL", f"C{code}", f"M{message}", "", "")
         told = "\0".join(fields).encode()[:-1] + b"\0"
         self._refusal = b"E" + (LENGTH_BYTES + len(told)).to_bytes(LENGTH_BYTES, "big") + told
         self._left = times
-        self._both: set[asyncio.Task[None]] = set()
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in self._both:
-            task.cancel()
-        await asyncio.gather(*self._both, return_exceptions=True)
-
-    @property
-    def url(self) -> str:
-        login = self._parts.netloc.rpartition("@")[0]
-        port = self._server.sockets[0].getsockname()[1]
-        return self._parts._replace(netloc=f"{login}@127.0.0.1:{port}").geturl()
-
-    async def _connect(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+    async def connect(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         first = await _first(near)
         if first.endswith(WANTS_TLS):
             back.write(NO_TLS)
@@ -49,10 +32,10 @@ class Refusing:
             back.write(self._refusal)
             back.close()
             return
-        far, forth = await asyncio.open_connection(self._parts.hostname, self._parts.port)
+        far, forth = await asyncio.open_connection(self.parts.hostname, self.parts.port)
         forth.write(first)
         both = [asyncio.create_task(_passed_on(*way)) for way in ((near, forth), (far, back))]
-        self._both.update(both)
+        self.both.update(both)
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         for writer in (forth, back):
             writer.transport.abort()

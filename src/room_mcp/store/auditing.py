@@ -96,11 +96,9 @@ class AuditStore(Protocol):
         ...
 
 
-def link(previous: str, no: int, entry: Entry) -> str:
-    """SHA-256, hexadecimal, over an entry and the link of the one before it."""
-    fields = (
-        previous,
-        no,
+def entry_values(entry: Entry) -> tuple[int | str | None, ...]:
+    """All of an entry, as it is kept and linked."""
+    return (
         micros(entry.at),
         entry.act,
         entry.outcome,
@@ -111,6 +109,11 @@ def link(previous: str, no: int, entry: Entry) -> str:
         entry.request_id,
         entry.detail,
     )
+
+
+def link(previous: str, no: int, entry: Entry) -> str:
+    """SHA-256, hexadecimal, over an entry and the link of the one before it."""
+    fields = (previous, no, *entry_values(entry))
     return hashlib.sha256(json.dumps(fields, separators=(",", ":")).encode()).hexdigest()
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from .auditing import Entry
+from .codec import maybe_micros, maybe_moment, micros, moment
 
 KeyKind = Literal["agent", "human"]
 
@@ -33,6 +34,49 @@ class ServerKey:
     def is_valid(self, at: datetime) -> bool:
         """Whether it lets in at that time."""
         return self.revoked_at is None and (self.expires_at is None or at < self.expires_at)
+
+
+KEY_COLUMNS = "id, hash, name, kind, admin, created_at, expires_at, revoked_at, used_at"
+
+
+def key_values(key: ServerKey) -> tuple[str | int | bool | None, ...]:
+    """The key in the order of `KEY_COLUMNS`."""
+    return (
+        key.id,
+        key.hash,
+        key.name,
+        key.kind,
+        key.admin,
+        micros(key.created_at),
+        maybe_micros(key.expires_at),
+        maybe_micros(key.revoked_at),
+        maybe_micros(key.used_at),
+    )
+
+
+def key_from(
+    id: str,
+    hash: str,
+    name: str,
+    kind: Any,
+    admin: bool | int,
+    created_at: int,
+    expires_at: int | None,
+    revoked_at: int | None,
+    used_at: int | None,
+) -> ServerKey:
+    """The key of a row of `KEY_COLUMNS`."""
+    return ServerKey(
+        id=id,
+        hash=hash,
+        name=name,
+        kind=kind,
+        admin=bool(admin),
+        created_at=moment(created_at),
+        expires_at=maybe_moment(expires_at),
+        revoked_at=maybe_moment(revoked_at),
+        used_at=maybe_moment(used_at),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,11 +44,11 @@ def moment(micros: int) -> datetime:
     return _EPOCH + timedelta(microseconds=micros)
 
 
-def _micros(at: datetime | None) -> int | None:
+def maybe_micros(at: datetime | None) -> int | None:
     return None if at is None else micros(at)
 
 
-def _moment(kept: int | None) -> datetime | None:
+def maybe_moment(kept: int | None) -> datetime | None:
     return None if kept is None else moment(kept)
 
 
@@ -96,10 +96,10 @@ def state_from(room: Room, unknown: Mapping[str, Any] = NOTHING) -> str:
             ],
             "verdicts": room.verdicts,
             "spent": room.spent,
-            "reserve_since": _micros(room.reserve_since),
-            "reopened_at": _micros(room.reopened_at),
+            "reserve_since": maybe_micros(room.reserve_since),
+            "reopened_at": maybe_micros(room.reopened_at),
             "last_seq": room.last_seq,
-            "last_at": _micros(room.last_at),
+            "last_at": maybe_micros(room.last_at),
             "size_bytes": room.size_bytes,
             "closing": None if room.closing is None else _closing_state(room.closing),
             "erasures": room.erasures,
@@ -158,10 +158,10 @@ def room_of(id: str, kept: Mapping[str, Any], contract: str | None) -> Room:
         expectations=tuple(_expectation_from(*one) for one in kept["expectations"]),
         verdicts=tuple(Verdict(*one) for one in kept.get("verdicts", ())),
         spent=_spent_from(*kept.get("spent", ())),
-        reserve_since=_moment(kept.get("reserve_since")),
-        reopened_at=_moment(kept.get("reopened_at")),
+        reserve_since=maybe_moment(kept.get("reserve_since")),
+        reopened_at=maybe_moment(kept.get("reopened_at")),
         last_seq=kept["last_seq"],
-        last_at=_moment(kept["last_at"]),
+        last_at=maybe_moment(kept["last_at"]),
         size_bytes=kept["size_bytes"],
         closing=None if kept["closing"] is None else _closing_from(kept["closing"]),
         erasures=kept["erasures"],

@@ -132,6 +132,19 @@ class Listed(NamedTuple):
     updated_at: datetime
 
 
+class Listing(NamedTuple):
+    """The arguments of `Store.directory`."""
+
+    query: str
+    member: str | None
+    include_closed: bool
+    listed_only: bool
+    principal: str
+    before: datetime | None
+    limit: int
+    archived: bool
+
+
 class Times(NamedTuple):
     """What retention goes by; None: there is no such time.
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from room_mcp.rooms import Room, skeleton
 from room_mcp.rooms.names import folded
 
-from ..interface import MAX_PAGE_MESSAGES, MAX_SCANNED, Hit, Listed, Page
+from ..interface import MAX_PAGE_MESSAGES, MAX_SCANNED, Hit, Listed, Listing, Page
 from ..tokens import is_half_pair, tokens
 from .place import KeptMessage, KeptRoom, Place
 
@@ -88,46 +88,37 @@ def seq_at(kept: KeptRoom, at: datetime | None, message_id: str | None) -> int:
 # ---- across rooms --------------------------------------------------------------------------------
 
 
-class Listing(NamedTuple):
-    """The arguments of `Store.directory`."""
+def _takes(wanted: Listing, kept: KeptRoom) -> bool:
+    room = kept.room
+    return (
+        room.is_archived == wanted.archived
+        and (wanted.include_closed or room.lifecycle != "closed")
+        and (wanted.member is None or room.member(wanted.member) is not None)
+        and _may_show(wanted, room)
+        and _names(wanted, room)
+        and (wanted.before is None or kept.updated_at < wanted.before)
+    )
 
-    query: str
-    member: str | None
-    include_closed: bool
-    listed_only: bool
-    principal: str
-    before: datetime | None
-    limit: int
-    archived: bool
 
-    def takes(self, kept: KeptRoom) -> bool:
-        room = kept.room
-        return (
-            room.is_archived == self.archived
-            and (self.include_closed or room.lifecycle != "closed")
-            and (self.member is None or room.member(self.member) is not None)
-            and self._may_show(room)
-            and self._names(room)
-            and (self.before is None or kept.updated_at < self.before)
-        )
+def _may_show(wanted: Listing, room: Room) -> bool:
+    if not wanted.listed_only or room.listed:
+        return True
+    if not wanted.principal:
+        return wanted.member is not None
+    return room.admission.owner == wanted.principal or any(
+        one.principal == wanted.principal for one in room.active_members
+    )
 
-    def _may_show(self, room: Room) -> bool:
-        if not self.listed_only or room.listed:
-            return True
-        if not self.principal:
-            return self.member is not None
-        return room.admission.owner == self.principal or any(
-            one.principal == self.principal for one in room.active_members
-        )
 
-    def _names(self, room: Room) -> bool:
-        query = folded(self.query)
-        return query in folded(f"{room.name}\n{room.purpose}") or room.id.startswith(query)
+def _names(wanted: Listing, room: Room) -> bool:
+    query = folded(wanted.query)
+    return query in folded(f"{room.name}\n{room.purpose}") or room.id.startswith(query)
 
 
 def directory(place: Place, wanted: Listing) -> list[Listed]:
     """As `Store.directory` promises it."""
-    found = sorted(filter(wanted.takes, place.rooms.values()), key=_changed_at, reverse=True)
+    taken = [kept for kept in place.rooms.values() if _takes(wanted, kept)]
+    found = sorted(taken, key=_changed_at, reverse=True)
     return [_listed(kept) for kept in found[: max(0, wanted.limit)]]
 
 

@@ -19,6 +19,7 @@ from ..interface import (
     Hit,
     IdempotencyKey,
     Listed,
+    Listing,
     Page,
     Reading,
     Times,
@@ -162,7 +163,7 @@ class MemoryStore(MemoryCallers, MemoryLimits):
         limit: int = 100,
         archived: bool = False,
     ) -> list[Listed]:
-        wanted = reading.Listing(
+        wanted = Listing(
             query, member, include_closed, listed_only, principal, before, limit, archived
         )
         return reading.directory(self._opened(), wanted)

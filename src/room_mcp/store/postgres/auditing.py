@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..auditing import FIRST_LINK, MAX_PAGE_ENTRIES, AuditPage, Entry, Recorded, keepable, link
-from ..codec import micros, moment
+from ..auditing import (
+    FIRST_LINK,
+    MAX_PAGE_ENTRIES,
+    AuditPage,
+    Entry,
+    Recorded,
+    entry_values,
+    keepable,
+    link,
+)
+from ..codec import moment
 from .database import Database
 from .rows import askable
 
@@ -67,7 +76,7 @@ async def append(
         kept = keepable(entry)
         no += 1
         before = link(before, no, kept)
-        rows.append((no, before, *_values(kept)))
+        rows.append((no, before, *entry_values(kept)))
     if not rows:
         return
     await db.run(_APPEND, *(list(column) for column in zip(*rows, strict=True)))
@@ -101,17 +110,3 @@ async def page(db: Database, room_id: str | None, after: int, limit: int) -> Aud
         for _, _, no, previous, kept_link, at, *fields in (rows[:limit] if first[0] else ())
     )
     return AuditPage(found, len(rows) > limit, last_no, head or FIRST_LINK)
-
-
-def _values(entry: Entry) -> tuple[object, ...]:
-    return (
-        micros(entry.at),
-        entry.act,
-        entry.outcome,
-        entry.room_id,
-        entry.name,
-        entry.key_id,
-        entry.subject,
-        entry.request_id,
-        entry.detail,
-    )

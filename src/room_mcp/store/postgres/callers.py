@@ -5,43 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from ..auditing import Entry
-from ..callers import Invitation, ServerKey
+from ..callers import KEY_COLUMNS, Invitation, ServerKey, key_from, key_values
 from ..codec import micros, moment
 from .auditing import append
 from .database import Database
 from .rows import askable
 
-_KEY_COLUMNS = "id, hash, name, kind, admin, created_at, expires_at, revoked_at, used_at"
-
 
 async def add_key(db: Database, key: ServerKey, entry: Entry | None = None) -> None:
     """Inside a transaction, as all here that take an `entry`."""
     await db.run(
-        f"INSERT INTO server_keys ({_KEY_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        key.id,
-        key.hash,
-        key.name,
-        key.kind,
-        key.admin,
-        micros(key.created_at),
-        _micros(key.expires_at),
-        _micros(key.revoked_at),
-        _micros(key.used_at),
+        f"INSERT INTO server_keys ({KEY_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        *key_values(key),
     )
     await _record(db, entry)
 
 
 async def server_key(db: Database, id: str) -> ServerKey | None:
-    row = await db.row(f"SELECT {_KEY_COLUMNS} FROM server_keys WHERE id = $1", askable(id))
-    return None if row is None else _key_from(*row)
+    row = await db.row(f"SELECT {KEY_COLUMNS} FROM server_keys WHERE id = $1", askable(id))
+    return None if row is None else key_from(*row)
 
 
 async def server_keys(db: Database) -> list[ServerKey]:
-    rows = await db.rows(f"SELECT {_KEY_COLUMNS} FROM server_keys ORDER BY created_at, id")
-    return [_key_from(*row) for row in rows]
+    rows = await db.rows(f"SELECT {KEY_COLUMNS} FROM server_keys ORDER BY created_at, id")
+    return [key_from(*row) for row in rows]
 
 
 async def revoke_key(
@@ -111,35 +100,3 @@ async def redeem(
 async def _record(db: Database, entry: Entry | None) -> None:
     if entry is not None:
         await append(db, [entry])
-
-
-def _key_from(
-    id: str,
-    hash: str,
-    name: str,
-    kind: Any,
-    admin: bool,
-    created_at: int,
-    expires_at: int | None,
-    revoked_at: int | None,
-    used_at: int | None,
-) -> ServerKey:
-    return ServerKey(
-        id=id,
-        hash=hash,
-        name=name,
-        kind=kind,
-        admin=admin,
-        created_at=moment(created_at),
-        expires_at=_moment(expires_at),
-        revoked_at=_moment(revoked_at),
-        used_at=_moment(used_at),
-    )
-
-
-def _micros(at: datetime | None) -> int | None:
-    return None if at is None else micros(at)
-
-
-def _moment(kept: int | None) -> datetime | None:
-    return None if kept is None else moment(kept)

@@ -23,6 +23,7 @@ from ..interface import (
     Head,
     Hit,
     Listed,
+    Listing,
     Page,
     StoreUnavailable,
 )
@@ -247,20 +248,6 @@ async def seq_at(
 
 
 # ---- across rooms -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """The arguments of `Store.directory`."""
-
-    query: str
-    member: str | None
-    include_closed: bool
-    listed_only: bool
-    principal: str
-    before: datetime | None
-    limit: int
-    archived: bool
 
 
 class _Asked:

@@ -26,6 +26,7 @@ from ..interface import (
     Hit,
     IdempotencyKey,
     Listed,
+    Listing,
     OutcomeUnknown,
     Page,
     Reading,
@@ -316,7 +317,7 @@ class PostgresStore(PostgresCallers):
         limit: int = 100,
         archived: bool = False,
     ) -> list[Listed]:
-        wanted = queries.Listing(
+        wanted = Listing(
             query, member, include_closed, listed_only, principal, before, limit, archived
         )
         async with self._listing.turn():

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..auditing import FIRST_LINK, MAX_PAGE_ENTRIES, AuditPage, Entry, Recorded, keepable, link
-from ..codec import micros, moment
-from .connection import Database, SqlValue
+from ..auditing import (
+    FIRST_LINK,
+    MAX_PAGE_ENTRIES,
+    AuditPage,
+    Entry,
+    Recorded,
+    entry_values,
+    keepable,
+    link,
+)
+from ..codec import moment
+from .connection import Database
 
 _COLUMNS = "at, act, outcome, room_id, name, key_id, subject, request, detail"
 
@@ -20,7 +29,7 @@ def append(db: Database, entries: Iterable[Entry]) -> None:
         before = link(before, no, kept)
         db.run(
             f"INSERT INTO audit (no, {_COLUMNS}, link) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (no, *_row(kept), before),
+            (no, *entry_values(kept), before),
         )
 
 
@@ -45,17 +54,3 @@ def _last(db: Database) -> tuple[int, str]:
     no = db.value("SELECT seq FROM sqlite_sequence WHERE name = 'audit'")
     last = db.value("SELECT link FROM audit ORDER BY no DESC LIMIT 1")
     return no or 0, last or FIRST_LINK
-
-
-def _row(entry: Entry) -> tuple[SqlValue, ...]:
-    return (
-        micros(entry.at),
-        entry.act,
-        entry.outcome,
-        entry.room_id,
-        entry.name,
-        entry.key_id,
-        entry.subject,
-        entry.request_id,
-        entry.detail,
-    )

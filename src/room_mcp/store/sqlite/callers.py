@@ -5,43 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from ..auditing import Entry
-from ..callers import Invitation, ServerKey
+from ..callers import KEY_COLUMNS, Invitation, ServerKey, key_from, key_values
 from ..codec import micros, moment
 from .auditing import append
 from .connection import Database
 
-_KEY_COLUMNS = "id, hash, name, kind, admin, created_at, expires_at, revoked_at, used_at"
-
 
 def add_key(db: Database, key: ServerKey, entry: Entry | None = None) -> None:
     db.run(
-        f"INSERT INTO server_keys ({_KEY_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            key.id,
-            key.hash,
-            key.name,
-            key.kind,
-            key.admin,
-            micros(key.created_at),
-            _micros(key.expires_at),
-            _micros(key.revoked_at),
-            _micros(key.used_at),
-        ),
+        f"INSERT INTO server_keys ({KEY_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        key_values(key),
     )
     _record(db, entry)
 
 
 def server_key(db: Database, id: str) -> ServerKey | None:
-    row = db.row(f"SELECT {_KEY_COLUMNS} FROM server_keys WHERE id = ?", (id,))
-    return None if row is None else _key_from(*row)
+    row = db.row(f"SELECT {KEY_COLUMNS} FROM server_keys WHERE id = ?", (id,))
+    return None if row is None else key_from(*row)
 
 
 def server_keys(db: Database) -> list[ServerKey]:
-    rows = db.rows(f"SELECT {_KEY_COLUMNS} FROM server_keys ORDER BY created_at, id")
-    return [_key_from(*row) for row in rows]
+    rows = db.rows(f"SELECT {KEY_COLUMNS} FROM server_keys ORDER BY created_at, id")
+    return [key_from(*row) for row in rows]
 
 
 def revoke_key(db: Database, id: str, at: datetime, entry: Entry | None = None) -> ServerKey | None:
@@ -99,35 +86,3 @@ def redeem(
 def _record(db: Database, entry: Entry | None) -> None:
     if entry is not None:
         append(db, [entry])
-
-
-def _key_from(
-    id: str,
-    hash: str,
-    name: str,
-    kind: Any,
-    admin: int,
-    created_at: int,
-    expires_at: int | None,
-    revoked_at: int | None,
-    used_at: int | None,
-) -> ServerKey:
-    return ServerKey(
-        id=id,
-        hash=hash,
-        name=name,
-        kind=kind,
-        admin=bool(admin),
-        created_at=moment(created_at),
-        expires_at=_moment(expires_at),
-        revoked_at=_moment(revoked_at),
-        used_at=_moment(used_at),
-    )
-
-
-def _micros(at: datetime | None) -> int | None:
-    return None if at is None else micros(at)
-
-
-def _moment(kept: int | None) -> datetime | None:
-    return None if kept is None else moment(kept)

@@ -15,7 +15,7 @@ from room_mcp.rooms.refusals import RoomNotFound
 
 from ..cache import Kept, RoomCache
 from ..codec import micros, moment, to_json
-from ..interface import MAX_PAGE_MESSAGES, MAX_SCANNED, Head, Hit, Listed, Page
+from ..interface import MAX_PAGE_MESSAGES, MAX_SCANNED, Head, Hit, Listed, Listing, Page
 from ..moved import must_be_here
 from ..tokens import is_half_pair, tokens
 from .connection import Database, SqlValue
@@ -201,20 +201,6 @@ def seq_at(
 
 
 # ---- across rooms -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """The arguments of `Store.directory`."""
-
-    query: str
-    member: str | None
-    include_closed: bool
-    listed_only: bool
-    principal: str
-    before: datetime | None
-    limit: int
-    archived: bool
 
 
 def directory(db: Database, cache: RoomCache, wanted: Listing) -> list[Listed]:

@@ -26,6 +26,7 @@ from ..interface import (
     Hit,
     IdempotencyKey,
     Listed,
+    Listing,
     Page,
     Reading,
     StoreBusy,
@@ -295,7 +296,7 @@ class SqliteStore:
         limit: int = 100,
         archived: bool = False,
     ) -> list[Listed]:
-        wanted = queries.Listing(
+        wanted = Listing(
             query, member, include_closed, listed_only, principal, before, limit, archived
         )
         return await self._query(lambda db: queries.directory(db, db.cache, wanted))
