@@ -46,7 +46,11 @@ logger = logging.getLogger(__name__)
 
 
 def open_client(
-    settings: Settings, *, retry_for_s: float = RETRY_FOR_S, trusted: bool = True
+    settings: Settings,
+    *,
+    retry_for_s: float = RETRY_FOR_S,
+    trusted: bool = True,
+    for_many: bool = False,
 ) -> RoomsClient:
     """A client of the backend that the settings name; nothing is opened before the first call.
 
@@ -54,6 +58,8 @@ def open_client(
         retry_for_s: How long to go on trying.
         trusted: Whether calls are those of whoever owns the store, where it is no server's. Others
             have the names that their keys hold.
+        for_many: Whether calls of many come by it, whom the settings limit together; none of them
+            has the key of this process then, unless a server is named.
     """
     if settings.url:
         return RoomsClient(
@@ -62,9 +68,10 @@ def open_client(
             certificate=settings.certificate,
             retry_for_s=retry_for_s,
         )
-    embedded = EmbeddedTransport(settings, trusted=trusted)
+    embedded = EmbeddedTransport(settings, trusted=trusted, limited=for_many)
     url = EMBEDDED_URL if trusted else SAME_PROCESS_URL
-    return RoomsClient(url, transport=embedded, retry_for_s=retry_for_s)
+    key = "" if trusted or for_many else settings.key
+    return RoomsClient(url, key=key, transport=embedded, retry_for_s=retry_for_s)
 
 
 class EmbeddedTransport(httpx2.AsyncBaseTransport):
@@ -73,11 +80,14 @@ class EmbeddedTransport(httpx2.AsyncBaseTransport):
     Args:
         trusted: Whether requests are those of whoever runs this process, who can open the file
             anyway; not when they are made for callers from elsewhere.
+        limited: Whether the limits of the settings hold. Requests in a process come from no
+            address: on a database all machines would count as one.
     """
 
-    def __init__(self, settings: Settings, *, trusted: bool = True) -> None:
+    def __init__(self, settings: Settings, *, trusted: bool = True, limited: bool = True) -> None:
         self._settings = settings
         self._trusted = trusted
+        self._limited = limited
         self._opening = anyio.Lock()
         self._store: Store | None = None
         self._app: httpx2.ASGITransport | None = None
@@ -100,7 +110,7 @@ class EmbeddedTransport(httpx2.AsyncBaseTransport):
         import asyncio
 
         from room_mcp.backend.app import create_app
-        from room_mcp.backend.limiting import Limits
+        from room_mcp.backend.limiting import NO_LIMITS, Limits
         from room_mcp.backend.retention import EMBEDDED_AFTER_S
         from room_mcp.store.opening import open_store
 
@@ -110,7 +120,9 @@ class EmbeddedTransport(httpx2.AsyncBaseTransport):
                 with anyio.CancelScope(shield=True):  # half opened, nobody would close it
                     await store.open()
                 self._store = store
-                limits = Limits.of(self._settings, requires_key=False)
+                limits = (
+                    Limits.of(self._settings, requires_key=False) if self._limited else NO_LIMITS
+                )
                 app = create_app(store, self._settings, limits=limits)
                 retention = app.state.services.retention
                 self._retention = asyncio.create_task(retention.run(EMBEDDED_AFTER_S))
@@ -319,7 +331,7 @@ async def serve_mcp(
     from room_mcp.bridge.server import build_open_server
 
     log_to_stderr(settings)
-    client = open_client(settings, trusted=False)
+    client = open_client(settings, trusted=False, for_many=True)
     server = build_open_server(settings, client, max_wait_s=max_wait_s)
     sse = transport == "sse"
     path = path or (SSE_PATH if sse else MCP_PATH)

@@ -43,7 +43,12 @@ TEMPLATES = Setting(
     "ROOM_MCP_TEMPLATES", "<home>/templates", "folder", "Your own room templates, one file each."
 )
 URL = Setting("ROOM_MCP_URL", "", "URL", "Forward to this shared backend instead of a store.")
-KEY = Setting("ROOM_MCP_KEY", "", "secret", "Sent to the shared backend as a bearer token.")
+KEY = Setting(
+    "ROOM_MCP_KEY",
+    "",
+    "secret",
+    "Sent to the shared backend as a bearer token, be it a server or a database.",
+)
 CERTIFICATE = Setting(
     "ROOM_MCP_CERTIFICATE",
     "",

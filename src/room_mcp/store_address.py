@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+)://")  # two letters at least: C:// is a drive
 # However it is spelt: no path that anybody means begins so.
@@ -20,6 +20,7 @@ ADVICE = (
     "postgresql://USER@HOST/DATABASE"
 )
 SQLITE = "sqlite"
+POSTGRES_PORT = 5432  # where an address names none
 # However it is spelt: taken for the path of a file, all of it would be shown.
 _POSTGRES = re.compile(r"[\s\"'<]*postgres(?:ql)?:", re.IGNORECASE)
 
@@ -96,6 +97,29 @@ def named(target: str | Path) -> str:
     login = str(target).partition("://")[2].partition("?")[0].rpartition("@")[0]
     user = login.partition(":")[0]
     return place.replace("://", f"://{user}@", 1) if _USER.fullmatch(user) else place
+
+
+def places(target: str | Path) -> tuple[str, ...]:
+    """The same database by each of its hosts: with port, name and schema, however an address says
+    them, and without its login."""
+    try:
+        parts = urlsplit(str(target))
+    except ValueError:
+        return (shown(target),)  # nobody can open it
+    options = dict(parse_qsl(parts.query))
+    hosts = parts.netloc.rpartition("@")[2] or options.get("host", "")
+    port = options.get("port", str(POSTGRES_PORT))
+    name = unquote(parts.path[1:]) or options.get("dbname") or options.get("database", "")
+    schema = options.get("search_path", "")
+    return tuple(
+        f"postgresql://{_with_port(host.lower(), port)}/{name}?search_path={schema}"
+        for host in hosts.split(",")
+    )
+
+
+def _with_port(host: str, port: str) -> str:
+    has_port = ":" in host.rpartition("]")[2]
+    return host if has_port else f"{host}:{port}"
 
 
 def holds_password(target: str | Path) -> bool:

@@ -126,6 +126,32 @@ async def test_a_conclusion_that_is_too_long_is_refused(locked: Desk):
     assert "too long" in pressed.text
 
 
+async def test_a_conclusion_may_be_as_long_in_any_script(locked: Desk):
+    key, cookie = await person(locked)
+    id = await a_room(locked, key)
+    pressed = await locked.http.post(
+        f"/rooms/{id}/close", data={"conclusion": "\u4f60" * 2_000}, headers=cookie
+    )
+    ended = await locked.http.get(f"/rooms/{id}", headers=cookie)
+
+    assert pressed.status_code == 303
+    assert "\u4f60" * 2_000 in ended.text
+
+
+async def test_the_owner_ends_a_room_where_his_name_is_bound_to_a_member_key(tmp_path: Path):
+    async with a_desk(tmp_path) as desk:
+        key, cookie = await person(desk)
+        id = await a_room(desk, key)
+        await desk.http.post(f"/agent/rooms/{id}/join", json={"agentName": "ann", "protect": True})
+        pressed = await desk.http.post(
+            f"/rooms/{id}/close", content="conclusion=Enough", headers={**FORM, **cookie}
+        )
+        ended = await desk.http.get(f"/rooms/{id}", headers=cookie)
+
+    assert pressed.status_code == 303
+    assert "by owner" in ended.text
+
+
 async def test_a_page_of_another_site_ends_no_room(locked: Desk):
     key, cookie = await person(locked)
     id = await a_room(locked, key)

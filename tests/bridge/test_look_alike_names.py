@@ -36,13 +36,13 @@ def test_keys_that_were_kept_under_the_old_form_of_a_name_are_found(tmp_path: Pa
     (tmp_path / "keys").mkdir()
     (tmp_path / "keys" / f"{once}.json").write_text(json.dumps({"r": {"member": "rk_1"}}))
 
-    assert Keyring(tmp_path, URL, CYRILLIC).member_key("r") == "rk_1"
-    assert Keyring(tmp_path, URL, "claude").member_key("r") == "rk_1"
+    assert Keyring(tmp_path, (URL,), CYRILLIC).member_key("r") == "rk_1"
+    assert Keyring(tmp_path, (URL,), "claude").member_key("r") == "rk_1"
 
 
 def test_keys_under_the_old_form_of_a_name_do_not_replace_newer_ones(tmp_path: Path):
-    Keyring(tmp_path, URL, "claude").keep("r", member="rk_2")
+    Keyring(tmp_path, (URL,), "claude").keep("r", member="rk_2")
     once = hashlib.sha256(f"{URL}\n{folded(CYRILLIC)}".encode()).hexdigest()[:32]
     (tmp_path / "keys" / f"{once}.json").write_text(json.dumps({"r": {"member": "rk_1"}}))
 
-    assert Keyring(tmp_path, URL, CYRILLIC).member_key("r") == "rk_2"
+    assert Keyring(tmp_path, (URL,), CYRILLIC).member_key("r") == "rk_2"

@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import anyio
 import pytest
@@ -157,6 +158,24 @@ async def test_agents_of_one_name_on_two_machines_are_two_in_one_database(
     assert "You are claude." in created.text
     assert joined.lines[0] == 'Joined "api-review". You are claude-2.'
     assert "claude-2: Who is first?" in heard.text
+
+
+async def test_an_agent_keeps_its_name_when_a_standby_is_added_to_the_address(machine: Machine):
+    store = new_database()
+    one = urlsplit(store)
+    both = one._replace(netloc=f"{one.netloc},127.0.0.1:1").geturl()
+    first = await machine.server(env={"ROOM_MCP_STORE": store})
+    opened = await first.call("create_room", name="api-review")
+    await first.call("send_message", room="api-review", content="Line 40 misses it.")
+    await first.end()
+
+    again = await machine.server(env={"ROOM_MCP_STORE": both})
+    sent = await again.call("send_message", room="api-review", content="So does line 60.")
+    closed = await again.call("close_room", room="api-review", conclusion="2 issues fixed")
+
+    assert "You are claude." in opened.text
+    assert "You are claude, joined just now." in sent.text
+    assert "is closed: 2 issues fixed" in closed.text
 
 
 async def test_only_the_creator_closes_a_room_there_and_others_learn_how_to_end_it(

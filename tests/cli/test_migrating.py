@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import pty
 from pathlib import Path
@@ -12,6 +13,10 @@ import asyncpg
 import pytest
 from cli_shell import Shell, run_python
 from postgres_databases import empty_database
+
+from room_mcp.compose import open_client
+from room_mcp.failures import BackendRefused
+from room_mcp.settings import Settings
 
 PASSWORD = "ill-kept-" + "word"
 
@@ -46,6 +51,7 @@ def test_the_rooms_of_this_machine_move_and_its_commands_say_where_to(shell: She
     assert f"Moved 1 room with 2 messages to {told(database)}" in said.out
     assert f"ROOM_MCP_STORE={place(database)}, with its password in ~/.pgpass" in said.out
     assert "100 %: 2 of 2 messages" in said.err
+    assert "room-mcp admit ROOM NAME lets in" in " ".join(said.out.split())
     for words in (["history", room_id], ["send", room_id, "more", "--as", "ann"], ["rooms"]):
         refused = shell(*words)
         assert refused.code == 1
@@ -63,6 +69,30 @@ def test_commands_and_hosts_use_the_database_that_is_their_store(shell: Shell):
     assert shell("send", room_id, "more", "--as", "ann").code == 0
     assert "more" in shell("history", room_id).out
     assert "move" in shell("audit").out
+
+
+def test_agents_without_keys_are_let_into_their_rooms_again_on_the_command_line(shell: Shell):
+    made = shell("create", "review", "--access", "approval", "--as", "ann", "--json")
+    room_id = json.loads(made.out)["id"]
+    shell("join", room_id, "--as", "ann")
+    database = empty_database()
+    shell("migrate", "--to", database)
+    shell.env["ROOM_MCP_STORE"] = database
+
+    async def ask(name: str) -> None:
+        settings = Settings(home=shell.home, store=database)
+        async with open_client(settings, trusted=False) as agent:
+            await agent.join(room_id, name, protect=True)
+
+    with pytest.raises(BackendRefused, match="belongs to somebody else"):
+        asyncio.run(ask("ann"))
+    asyncio.run(ask("ann-2"))
+    asked = shell("settings", room_id)
+    acts = (("admit", "ann-2"), ("remove", "ann"), ("close",))
+    done = [shell(act, room_id, *names).code for act, *names in acts]
+
+    assert "ann-2" in asked.out
+    assert done == [0, 0, 0]
 
 
 def test_there_and_back_again(shell: Shell, tmp_path: Path):

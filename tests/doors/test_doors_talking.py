@@ -147,6 +147,20 @@ async def test_the_path_can_be_moved_and_waits_be_bounded(
     assert moved.errors() == ""
 
 
+async def test_mcp_alone_holds_its_callers_to_the_limits_that_are_set(
+    start_server: Start, visitors: Visitors
+):
+    limits = {"ROOM_MCP_ROOMS": "1"}
+    limited = start_server("--transport", HTTP, "--port", "0", env=limits)
+    ann = await visitors.agent(limited, "ann")
+    await ann.do("create_room", name="first")
+
+    refused = await ann("create_room", name="second")
+
+    assert refused.is_error
+    assert "as many as you may have here" in refused.text
+
+
 async def test_mcp_alone_forwards_to_a_server_elsewhere(
     server: Server, start_server: Start, visitors: Visitors, room: str
 ):

@@ -6,11 +6,11 @@ import asyncio
 
 import anyio
 import pytest
-from database_talk import held
+from database_talk import held, waiting
 from engines import Postgres
 from store_talk import contents, key, new_room, says
 
-from room_mcp.store.interface import Store, StoreError
+from room_mcp.store.interface import Store, StoreBusy, StoreError
 
 pytestmark = pytest.mark.anyio
 ENGINES = ("postgres",)
@@ -52,26 +52,41 @@ async def test_one_held_room_holds_up_no_other_that_was_held(engine: Postgres, s
     rooms = [await new_room(store, name=name) for name in ("long", "short")]
     async with held(engine.address, rooms[0]):
         async with held(engine.address, rooms[1]):
-            acts = [asyncio.create_task(store.act(room, says("late"))) for room in rooms[::-1]]
+            acts = [asyncio.create_task(store.act(room, says("late"))) for room in rooms]
             await store.act(await new_room(store, name="free"), says("meanwhile"))
         with anyio.fail_after(GUARD_S):
-            await acts[0]
+            await acts[1]
 
-        assert not acts[1].done()
-    await acts[1]
+        assert not acts[0].done()
+    await acts[0]
 
     assert [await contents(store, room) for room in rooms] == [["late"]] * 2
+
+
+async def test_who_has_waited_long_enough_for_a_held_room_is_told(engine: Postgres, store: Store):
+    stuck = await new_room(store)
+    async with held(engine.address, stuck):
+        acts = (store.act(stuck, says(str(n)), timeout_s=0.1) for n in range(3))
+        with anyio.fail_after(GUARD_S):
+            told = await asyncio.gather(*acts, return_exceptions=True)
+
+    assert [type(one) for one in told] == [StoreBusy] * 3
+    assert await contents(store, stuck) == []
 
 
 async def test_who_waits_for_a_held_room_is_told_when_the_store_closes(
     engine: Postgres, store: Store, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("room_mcp.store.postgres.store.CLOSE_WAIT_S", 0.1)
-    stuck = await new_room(store)
-    async with held(engine.address, stuck):
-        acts = [asyncio.create_task(store.act(stuck, says(str(n)))) for n in range(3)]
-        await store.act(await new_room(store, name="free"), says("meanwhile"))
+    monkeypatch.setattr("room_mcp.store.postgres.store.CLOSE_WAIT_S", 0.7)  # one is tried by then
+    rooms = [await new_room(store, name=f"room {n}") for n in range(3)]
+    async with held(engine.address, *rooms) as holder:
+        acts = [
+            asyncio.create_task(store.act(room, says("late"), timeout_s=3 * GUARD_S))
+            for room in rooms
+        ]
+        await waiting(holder, 1)
         await store.aclose()
-        told = await asyncio.gather(*acts, return_exceptions=True)
+        with anyio.fail_after(GUARD_S):
+            told = await asyncio.gather(*acts, return_exceptions=True)
 
     assert all(isinstance(one, StoreError) for one in told)

@@ -22,7 +22,7 @@ from room_mcp.settings import Settings
 from room_mcp.store.interface import Reading, Store, StoreBusy, TextLeft
 from room_mcp.store.limiting import Rate
 from room_mcp.store.opening import open_store
-from room_mcp.store.postgres import clocks, connecting, marks, turns
+from room_mcp.store.postgres import clocks, connecting, marks, scrubbing, transactions, turns
 from room_mcp.store.postgres.addresses import LENT, address_in
 from room_mcp.store.postgres.census import server
 from room_mcp.store.postgres.database import Database
@@ -150,6 +150,80 @@ async def test_a_mark_waits_for_no_room_that_is_being_deleted(engine: Postgres, 
                 await marks.write(Database(node), {(room, "bob"): Reading(1, 1)})
 
         assert await master.fetchval("SELECT count(*) FROM readings") == 0
+
+
+@pytest.mark.parametrize("act", ["erase", "delete"])
+async def test_what_is_noted_is_written_while_a_room_is_being_removed(
+    engine: Postgres, store: Store, other: Store, act: str
+):
+    long, room = await new_room(store, "hello"), await new_room(store, "hello", name="another")
+    await store.act(room, joins("bob"))
+    newest = Reading(2, 2, NOON + MINUTE)
+    async with connected(engine.address) as master, connected(engine.address) as holder:
+        async with holder.transaction():
+            await holder.execute("SELECT FROM messages FOR UPDATE")
+            store.mark_read(room, "bob", Reading(1, 1, NOON, NOON + 2 * MINUTE))
+            removing = asyncio.create_task(getattr(store, act)(long, nothing))
+            await waiting(master, 1)
+            store.mark_read(room, "bob", newest)
+            store.note_refusal(by_ann("post"))
+            with anyio.fail_after(GUARD_S):
+                told = await store.audit()
+                while (await other.readings(room))["bob"] != newest:
+                    await anyio.lowlevel.checkpoint()
+        await removing
+
+    assert [one.entry for one in told.entries] == [by_ann("post")]
+    assert (await other.readings(room))["bob"] == newest
+
+
+async def test_a_store_that_closes_while_it_removes_a_room_writes_what_was_noted(
+    engine: Postgres, store: Store, other: Store
+):
+    long, room = await new_room(store, "hello"), await new_room(store, "hello", name="another")
+    async with connected(engine.address) as master, connected(engine.address) as holder:
+        async with holder.transaction():
+            await holder.execute("SELECT FROM messages FOR UPDATE")
+            removing = asyncio.create_task(store.delete(long, nothing))
+            await waiting(master, 1)
+            store.mark_read(room, "ann", Reading(1, 1, NOON))
+            store.note_refusal(by_ann("post"))
+            with anyio.fail_after(GUARD_S):
+                await store.aclose()
+            marks_then = await other.readings(room)
+        await asyncio.gather(removing, return_exceptions=True)
+
+    assert marks_then["ann"] == Reading(1, 1, NOON)
+    assert [one.entry for one in (await other.audit()).entries] == [by_ann("post")]
+
+
+async def test_an_older_mark_of_another_node_changes_nothing(engine: Postgres, store: Store):
+    room = await new_room(store, "hello")
+    newest = Reading(1, 1, NOON + MINUTE)
+    async with connected(engine.address) as node:
+        await marks.write(Database(node), {(room, "ann"): newest})
+        await marks.write(Database(node), {(room, "ann"): Reading(1, 0, NOON, NOON + 2 * MINUTE)})
+
+    assert (await store.readings(room))["ann"] == newest
+
+
+async def test_what_is_noted_is_written_by_one_task_however_long_that_takes(
+    engine: Postgres, store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(transactions, "MARKS_WAIT_S", 0)
+    async with connected(engine.address) as master, connected(engine.address) as holder:
+        async with holder.transaction():
+            await holder.execute("SELECT FROM counters FOR UPDATE")
+            store.note_refusal(by_ann("post"))
+            await waiting(master, 1)
+            before = len(asyncio.all_tasks())
+            for _ in range(20):
+                store.note_refusal(by_ann("post"))
+                await master.fetch("SELECT")
+            after = len(asyncio.all_tasks())
+
+        assert len((await store.audit()).entries) == 21
+    assert after <= before + 2  # of others
 
 
 async def test_rooms_that_are_made_erased_and_deleted_are_counted_as_commits(store: Store):
@@ -301,6 +375,20 @@ async def test_owners_have_the_store_written_anew_by_one_node_a_minute(store: St
     with pytest.raises(TextLeft, match="a moment ago"):
         await other.scrub(pause=MINUTE)
     assert await other.scrub()
+
+
+async def test_a_store_that_could_not_be_written_anew_may_be_at_once_again(
+    engine: Postgres, store: Store, other: Store, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(scrubbing, "LOCK_WAIT_MS", 50)
+    room = await new_room(store)
+    await store.delete(room, nothing)
+    async with connected(engine.address) as master, master.transaction():
+        await master.execute("LOCK TABLE rooms IN ACCESS SHARE MODE")
+        with pytest.raises(TextLeft, match="somebody else"):
+            await store.scrub(pause=MINUTE)
+
+    assert await other.scrub(pause=MINUTE)
 
 
 async def test_after_the_pause_the_store_is_written_anew_again(engine: Postgres, store: Store):

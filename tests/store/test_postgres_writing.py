@@ -114,6 +114,27 @@ async def test_what_became_of_a_cut_commit_is_unknown_when_its_room_is_deleted(
         await act
 
 
+async def test_what_cannot_be_written_is_not_told_as_unknown_though_a_commit_before_was_cut(
+    engine: Postgres, network: Cutting, cut_off: Store
+):
+    room = await new_room(cut_off)
+    await cut_off.act(room, nothing)
+    network.lets_in.clear()
+    network.cut_next(arrives=False)
+
+    act = asyncio.create_task(cut_off.act(room, says("never"), key=key()))
+    await network.has_cut.wait()
+    async with connected(engine.address) as master:
+        await master.execute("ALTER TABLE keys RENAME TO gone")
+        network.lets_in.set()
+        with pytest.raises(StoreError) as told:
+            await act
+        await master.execute("ALTER TABLE gone RENAME TO keys")
+
+    assert not isinstance(told.value, OutcomeUnknown)
+    assert await contents(cut_off, room) == []
+
+
 @pytest.mark.parametrize("arrives", [True, False])
 async def test_all_acts_of_a_commit_that_was_cut_are_there_once(
     network: Cutting, cut_off: Store, arrives: bool
@@ -231,7 +252,7 @@ async def test_a_refusal_is_in_the_audit_once_though_the_commit_it_goes_with_was
     assert [one.entry for one in (await store.audit()).entries] == [REFUSED]
 
 
-async def test_a_refusal_is_in_the_audit_once_though_what_it_went_with_is_unknown(
+async def test_a_refusal_is_in_the_audit_once_though_what_was_done_beside_it_is_unknown(
     network: Cutting, cut_off: Store, store: Store
 ):
     network.cut_next(arrives=True)

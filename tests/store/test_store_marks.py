@@ -142,9 +142,10 @@ async def test_a_mark_changes_neither_room_nor_directory(store: Store, other: St
     )
 
 
-async def test_erasing_keeps_the_marks(store: Store):
+async def test_erasing_keeps_the_marks(store: Store, other: Store):
     room_id = await new_room(store, "one")
     store.mark_read(room_id, "ann", Reading(1, 1))
+    await reading_arrives(other, room_id, "ann", Reading(1, 1))
 
     await store.erase(room_id, nothing)
 

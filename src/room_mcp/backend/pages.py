@@ -14,7 +14,7 @@ from room_mcp import wire
 from room_mcp.plain import plain
 from room_mcp.rooms import Proof
 from room_mcp.rooms.closing import MAX_CONCLUSION_CHARS
-from room_mcp.rooms.refusals import RoomNotFound
+from room_mcp.rooms.refusals import NameProtected, RoomNotFound
 
 from .api import Handler, room_id, services
 from .auditing import note_refusal
@@ -41,6 +41,8 @@ _CSP = (
 )
 _COOKIE = "room-mcp-key"
 MAX_FORM_BYTES = 4_096
+# A Han character takes nine bytes in a form, as %E4%BD%A0; and something for the names of fields.
+MAX_CLOSE_FORM_BYTES = 9 * MAX_CONCLUSION_CHARS + 1_024
 
 
 def _harmless(value: Any) -> Any:
@@ -117,12 +119,12 @@ def _for_people(handler: Handler) -> Handler:
     return answer
 
 
-async def _form(request: Request) -> dict[str, str]:
+async def _form(request: Request, max_bytes: int = MAX_FORM_BYTES) -> dict[str, str]:
     """The fields of a form, each once."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
         raise HttpProblem("malformed", "This is no form.", "Use the page.")
-    raw = await raw_body(request, MAX_FORM_BYTES)
+    raw = await raw_body(request, max_bytes)
     try:
         fields = parse_qs(raw.decode(), max_num_fields=10, errors="strict")
     except ValueError:
@@ -207,17 +209,22 @@ async def keep_in_order(request: Request, *, about: Decision) -> Response:
 
 
 async def close(request: Request) -> Response:
-    """End the room, in the name of whoever presses the button on its page."""
+    """End the room, in the name of whoever presses the button on its page, or as its owner."""
     proof = await _proof(request)
     id = room_id(request)
-    conclusion = (await _form(request)).get("conclusion", "")
+    conclusion = (await _form(request, MAX_CLOSE_FORM_BYTES)).get("conclusion", "")
     if len(conclusion) > MAX_CONCLUSION_CHARS:
         raise HttpProblem("malformed", "The conclusion is too long.", "Say it in fewer words.")
     key = caller_of(request).key
     ending = wire.Close(
         sender=None if key is None else key.name, sender_type="human", conclusion=conclusion
     )
-    await services(request).keeper.close(id, ending, proof)
+    keeper = services(request).keeper
+    try:
+        await keeper.close(id, ending, proof)
+    except NameProtected:
+        # Somebody has joined under that name with a member key, which no page can show.
+        await keeper.close(id, ending.model_copy(update={"sender": None}), proof)
     return RedirectResponse(f"/rooms/{id}", 303)
 
 

@@ -6,25 +6,36 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
 
 class Keyring:
-    """The keys of one agent on one server. Embedded rooms need none: `url` is empty then."""
+    """The keys of one agent on one server.
 
-    def __init__(self, home: Path, url: str, agent: str) -> None:
-        self._file = home / "keys" / f"{_who(url, agent)}.json" if url else None
-        if self._file is not None and not agent.isascii():
-            _take_over(home / "keys" / f"{_who_once(url, agent)}.json", self._file)
+    Args:
+        urls: What the server is known by; it may be known by one of these alone later. Embedded
+            rooms need no keys, and have none.
+    """
+
+    def __init__(self, home: Path, urls: Sequence[str], agent: str) -> None:
+        folder = home / "keys"
+        files = {url: folder / f"{_who(url, agent)}.json" for url in urls}
+        self._files = list(files.values())
+        if not agent.isascii():
+            for url, file in files.items():
+                _take_over(folder / f"{_who_once(url, agent)}.json", file)
         self._rooms: dict[str, dict[str, str]] = self._read()
+        if self._rooms and not all(file.exists() for file in self._files):
+            with suppress(OSError):  # else with the next key
+                self._keep()
 
     @property
     def is_kept(self) -> bool:
         """Whether there is a server that asks for keys at all."""
-        return self._file is not None
+        return bool(self._files)
 
     @property
     def room_ids(self) -> list[str]:
@@ -44,27 +55,27 @@ class Keyring:
 
     def keep(self, room_id: str, *, member: str | None = None, owner: str | None = None) -> None:
         """Remember keys of a room; a restarted process speaks on under the same name."""
-        if self._file is None:
-            return
-        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if self._files:
+            self._keep(room_id, {"member": member, "owner": owner})
+
+    def _keep(self, room_id: str = "", keys: Mapping[str, str | None] | None = None) -> None:
+        self._files[0].parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._locked():  # another process may keep keys of the same agent
             self._rooms = {**self._rooms, **self._read()}
-            kept = self._rooms.setdefault(room_id, {})
-            if member:
-                kept["member"] = member
-            if owner:
-                kept["owner"] = owner
-            self._write(self._file)
+            if room_id:
+                kept = self._rooms.setdefault(room_id, {})
+                kept.update({kind: key for kind, key in (keys or {}).items() if key})
+            for file in self._files:
+                self._write(file)
 
     @contextmanager
     def _locked(self) -> Generator[None]:
-        assert self._file is not None
-        lock = os.open(self._file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with ExitStack() as held:
+            for file in sorted(self._files):  # so that nobody waits in a ring
+                lock = os.open(file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+                held.callback(os.close, lock)
+                fcntl.flock(lock, fcntl.LOCK_EX)
             yield
-        finally:
-            os.close(lock)
 
     def _write(self, file: Path) -> None:
         temporary = file.with_suffix(f".{os.getpid()}")
@@ -74,13 +85,20 @@ class Keyring:
         temporary.replace(file)
 
     def _read(self) -> dict[str, dict[str, str]]:
-        if self._file is None:
-            return {}
-        try:
-            known: Any = json.loads(self._file.read_text("utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return cast("dict[str, dict[str, str]]", known) if isinstance(known, dict) else {}
+        """What is in any of the files; the first goes before the others."""
+        rooms: dict[str, dict[str, str]] = {}
+        for file in reversed(self._files):
+            for id, keys in _kept_in(file).items():
+                rooms[id] = {**rooms.get(id, {}), **keys}
+        return rooms
+
+
+def _kept_in(file: Path) -> dict[str, dict[str, str]]:
+    try:
+        known: Any = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return cast("dict[str, dict[str, str]]", known) if isinstance(known, dict) else {}
 
 
 def _who(url: str, agent: str) -> str:

@@ -49,7 +49,7 @@ from room_mcp.connection import without_login
 from room_mcp.failures import BackendError, BackendRefused
 from room_mcp.plain import one_line, plain
 from room_mcp.settings import Settings
-from room_mcp.store_address import is_database, shown
+from room_mcp.store_address import is_database, places, shown
 
 from . import prompts, replies, sdk
 from .agents import Agent, Agents, AgentsByName, OneAgent, asked_by, is_cut
@@ -394,7 +394,7 @@ def build_server(
         place: What tells this window from others; by default the working folder.
         progress_every_s: Seconds between two signs of life of a wait, for hosts that ask.
     """
-    keys_of = _keys_of(settings) if settings.is_shared else ""
+    keys_of = _keys_of(settings) if settings.is_shared else ()
     desk = Desk(
         client,
         HeldNames(settings.home, _folder() if place is None else place),
@@ -440,9 +440,13 @@ def build_open_server(
     return RoomServer(AgentsByName(agent), client, sleepers)
 
 
-def _keys_of(settings: Settings) -> str:
-    """Whose keys: the same for all spellings of one store."""
-    return settings.url or f"store:{shown(settings.store)}"
+def _keys_of(settings: Settings) -> tuple[str, ...]:
+    """Whose keys: the same for all spellings of one store; a database is known by any host."""
+    if settings.url:
+        return (settings.url,)
+    store = settings.store
+    names = places(store) if is_database(store) else (shown(store),)
+    return tuple(f"store:{name}" for name in names)
 
 
 def _folder() -> str:

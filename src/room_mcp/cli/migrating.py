@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 BAR_CHARS = 30
 STEP_PERCENT = 10  # between two lines, where no terminal is
+# In a file agents need no keys; in a database those of all machines are told apart by theirs.
+MEMBERS_WITHOUT_KEYS = (
+    "Agents with ROOM_MCP_STORE come into keyed and approval rooms of before under another name. "
+    "Let them into the latter: room-mcp settings ROOM shows who asks, and room-mcp admit ROOM NAME "
+    "lets in. room-mcp close ROOM ends such a room."
+)
 
 
 def add_parser(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -52,7 +58,7 @@ def migrate(args: argparse.Namespace) -> int:
     import asyncio
 
     from room_mcp.store.migrate.moving import move
-    from room_mcp.store_address import named, shown
+    from room_mcp.store_address import is_database, named, shown
 
     with Bar() as bar:
         moved = asyncio.run(move(source, target, progress=bar))
@@ -62,6 +68,8 @@ def migrate(args: argparse.Namespace) -> int:
         return 0
     print(lines.fact(_told(moved, where)))
     print(lines.fact(_next(named(target))))
+    if is_database(target):
+        print(lines.fact(MEMBERS_WITHOUT_KEYS))
     return 0
 
 

@@ -108,7 +108,8 @@ def keyring(args: argparse.Namespace, settings: Settings) -> Keyring:
     """The keys that the speaker has on a shared server; embedded rooms need none."""
     from room_mcp.bridge.keyring import Keyring
 
-    return Keyring(settings.home, settings.url, speaker(args, settings))
+    urls = (settings.url,) if settings.url else ()
+    return Keyring(settings.home, urls, speaker(args, settings))
 
 
 class _KeysOf:

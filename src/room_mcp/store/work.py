@@ -35,6 +35,7 @@ class Work(Generic[B, T]):
         self.state = State.PENDING
         self.future: asyncio.Future[None] | None = None
         self.finished = False
+        self.is_late = False  # its deadline came while the writer had it
         self._outcome: T | None = None
         self.failure: BaseException | None = None
 
@@ -117,10 +118,9 @@ class Outbox(Generic[W]):
     def _give_up(self, work: W) -> None:
         """The deadline has come: take the work back if that is still possible."""
         if self._abandon(work):
-            work.failure = StoreBusy(
-                "The store was busy for too long; nothing was committed.", advice="Try again."
-            )
-            work.finish()
+            give_up(work)
+        else:
+            work.is_late = True
 
     async def _see_through(self, work: W) -> None:
         """The caller was cancelled: take the work back, or else wait until it is done."""
@@ -134,6 +134,14 @@ class Outbox(Generic[W]):
                     await asyncio.wait([work.future])
                 except asyncio.CancelledError:
                     continue  # told already; the first cancellation goes on from here
+
+
+def give_up(work: Work[Any, Any]) -> None:
+    """Tell the caller that it took too long."""
+    work.failure = StoreBusy(
+        "The store was busy for too long; nothing was committed.", advice="Try again."
+    )
+    work.finish()
 
 
 def fail(works: Sequence[Work[Any, Any]], error: BaseException) -> None:

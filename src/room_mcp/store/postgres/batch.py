@@ -269,6 +269,13 @@ class Batch(Decisions):
         if self._running is not None:
             await asyncio.wait([self._running])
 
+    async def stop(self) -> None:
+        """Have the server stop what was sent last; nobody is told what came of it."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait([self._running])
+            self._running = None
+
     async def settled(self) -> Any:
         """What was sent last, once the connection is free again. Raises what has failed on it."""
         running, self._running = self._running, None

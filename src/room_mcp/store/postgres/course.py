@@ -60,7 +60,7 @@ class Course:
             try:
                 _attempt(one, self._batch)
             except Wanted as wanted:
-                await self._batch.is_free()
+                await self._batch.settled()
                 await wanted.fetch()
                 continue
             await self._next()

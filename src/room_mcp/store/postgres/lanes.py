@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from ..work import State
 from .course import Acting
 from .rest import Rest
-from .sessions import LOCK_WAIT_MS
 from .writer import Writer
 
 HELD_UP_MS = 500  # far beyond what another node's transaction takes
@@ -23,15 +23,15 @@ class Lanes:
     """
 
     def __init__(self, writer: Callable[..., Writer], rest: Rest) -> None:
-        self._first = writer(rest=rest, lock_wait_ms=HELD_UP_MS, held_up=self._change_lane)
-        self._second = writer(rest=Rest(), lock_wait_ms=LOCK_WAIT_MS)
+        lane = partial(writer, lock_wait_ms=HELD_UP_MS, held_up=self._wait_apart)
+        self._first, self._second = lane(rest=rest), lane(rest=Rest())
 
     def start(self) -> None:
         self._first.start()
         self._second.start()
 
     async def aclose(self, wait_s: float) -> None:
-        """Finish what was begun, for at most so long."""
+        """Finish what was begun, for at most so long; the rest is refused."""
         await self._first.aclose(wait_s)
         await self._second.aclose(wait_s)  # which takes works of the first until then
 
@@ -50,9 +50,9 @@ class Lanes:
         acting.state = State.ABANDONED
         return True
 
-    def _change_lane(self, works: Sequence[Acting]) -> None:
-        """Works that could not be begun, and all that has come for their rooms since."""
-        for one in works:
-            one.state = State.PENDING
-        followers = self._first.withdrawn({one.room_id for one in works})
+    def _wait_apart(self, works: Sequence[Acting]) -> None:
+        """Works of a room that somebody holds, and all that has come for it since, go to the end
+        of the second lane: behind it may be some of a room that is free by now."""
+        room_ids = {one.room_id for one in works}
+        followers = [*self._second.withdrawn(room_ids), *self._first.withdrawn(room_ids)]
         self._second.submit([*works, *followers])

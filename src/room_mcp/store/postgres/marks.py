@@ -10,7 +10,8 @@ from .database import Database
 
 # Sorted, so that nodes that write the same rows at once never wait for each other in a ring.
 # Members are held, so that whoever removes one waits until his mark can be seen and goes with him;
-# one who is just being removed is passed over, and nobody is waited for.
+# one who is just being removed is passed over, and nobody is waited for. What another node has seen
+# later stays.
 _WRITE = """
     INSERT INTO readings AS kept (room_no, skeleton, shown_to, read_to, seen_at, waiting_until)
     SELECT rooms.no, members.skeleton, shown_to, read_to, seen_at, waiting_until
@@ -23,8 +24,9 @@ _WRITE = """
     ON CONFLICT (room_no, skeleton) DO UPDATE SET
         shown_to = greatest(kept.shown_to, excluded.shown_to),
         read_to = greatest(kept.read_to, excluded.read_to),
-        seen_at = coalesce(excluded.seen_at, kept.seen_at),
-        waiting_until = excluded.waiting_until
+        seen_at = greatest(kept.seen_at, excluded.seen_at),
+        waiting_until = CASE WHEN excluded.seen_at < kept.seen_at
+            THEN kept.waiting_until ELSE excluded.waiting_until END
 """
 
 

@@ -27,6 +27,9 @@ class Along(NamedTuple):
     sent: auditing.Sent  # of the refusals
 
 
+NOTHING = Along({}, {}, (), auditing.Sent())
+
+
 class Rest:
     """What one node has noted and not written yet."""
 

@@ -20,6 +20,18 @@ _PARTED = ("messages", "keys")
 _WHOLE = ("rooms", "features", "memories", "members", "readings", "contracts")
 _SCRUBBED_AT = "scrubbed_at"  # in `meta`: when it was done last at the wish of an owner
 _NOTE = "unscrubbed:"  # in `meta`, one for each room
+MICROSECOND = timedelta(microseconds=1)
+
+# Both by the clock of the database, and while nobody else scrubs.
+_NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+_HAS_PAUSED = f"""
+    SELECT coalesce((SELECT abs({_NOW} - value::bigint) >= $2::bigint FROM meta WHERE name = $1),
+        true)
+"""
+_NOTE_DONE = f"""
+    INSERT INTO meta (name, value) VALUES ($1, {_NOW}::text)
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value
+"""
 
 
 async def note(db: Database, no: int) -> None:
@@ -52,7 +64,7 @@ async def scrub(db: Database, max_bytes: int | None, pause: timedelta) -> bool:
         raise left("to write them anew at once would stop all others.")
     if not await db.value("SELECT pg_try_advisory_lock($1)", _LOCK):
         raise left("another node is writing them anew.")
-    if pause and not await _has_paused(db, pause):
+    if pause and not await db.value(_HAS_PAUSED, _SCRUBBED_AT, pause // MICROSECOND):
         raise left("they were written anew a moment ago.")
     if not await _is_out_of_sight(db):
         raise left("a transaction that began before, such as a backup, may still ask for them.")
@@ -67,22 +79,10 @@ async def scrub(db: Database, max_bytes: int | None, pause: timedelta) -> bool:
         " WHERE name = note AND xmin::text = written_by",
         *(names, written_by),
     )
+    if pause:
+        # Only now, or a try that was refused would keep others from the next one.
+        await db.run(_NOTE_DONE, _SCRUBBED_AT)
     return True
-
-
-async def _has_paused(db: Database, pause: timedelta) -> bool:
-    """Whether the last one with a pause was so long ago, on any node; this one is noted then.
-
-    By the clock of the database, and while nobody else scrubs.
-    """
-    noted = await db.run(
-        "INSERT INTO meta AS kept (name, value)"
-        " VALUES ($1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint::text)"
-        " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-        " WHERE abs(excluded.value::bigint - kept.value::bigint) >= $2::bigint",
-        *(_SCRUBBED_AT, pause // timedelta(microseconds=1)),
-    )
-    return noted > 0
 
 
 async def _is_out_of_sight(db: Database) -> bool:

@@ -49,6 +49,7 @@ from .database import Database, after_commit
 from .doubts import doubts
 from .lanes import Lanes
 from .listening import Listener
+from .rest import NOTHING
 from .schema import Opened, prepare
 from .transactions import seen_through
 from .trying import once_started, tried
@@ -154,9 +155,7 @@ class PostgresStore(PostgresCallers):
         self._outbox.refuse(StoreBusy("The store is closing; nothing was committed."))
         await self._writer.aclose(CLOSE_WAIT_S)
         self._rest.refusals.settle()
-        if self._writing is not None:
-            self._writing.cancel()
-        await asyncio.wait([asyncio.create_task(self._write_rest())], timeout=CLOSE_WAIT_S)
+        await self._write_at_end(CLOSE_WAIT_S)
         await self._listener.aclose()
         await self._connections.aclose()
         self._watchers.wake_all()
@@ -247,14 +246,14 @@ class PostgresStore(PostgresCallers):
         connection = self._patient if is_long else self._connections.borrowed
 
         async def transact() -> tuple[T, Batch, Changes, float]:
-            with self._rest.taken() as rest:
-                async with connection() as db:
-                    began = time.perf_counter()
-                    async with db.transaction():
-                        batch = Batch(db, self._cache, self._memories, self._clock)
-                        result = await change(batch)
-                        changes = await batch.write(self._node, rest)
-                    return result, batch, changes, time.perf_counter() - began
+            async with connection() as db:
+                began = time.perf_counter()
+                async with db.transaction():
+                    batch = Batch(db, self._cache, self._memories, self._clock)
+                    result = await change(batch)
+                    # It may take long, and what is noted must not: all of that waits for no room.
+                    changes = await batch.write(self._node, NOTHING)
+                return result, batch, changes, time.perf_counter() - began
 
         async def changed() -> T:
             try:

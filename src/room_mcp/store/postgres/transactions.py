@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 from anyio import CancelScope
@@ -38,6 +38,7 @@ class Transactions:
         self._rest = Rest()
         self._is_open = False
         self._writing: asyncio.Task[None] | None = None  # the rest, if no commit takes it along
+        self._ending = asyncio.Event()
         self._trouble = ""  # that was told last of writing it
 
     def _must_be_open(self) -> None:
@@ -93,20 +94,44 @@ class Transactions:
 
     # ---- what is only noted ---------------------------------------------------------------------
 
-    def _write_soon(self, wait_s: float = MARKS_WAIT_S) -> None:
+    def _write_soon(self) -> None:
         if self._writing is None:
-            self._writing = asyncio.create_task(self._write_later(wait_s))
+            self._writing = asyncio.create_task(self._write_all())
 
-    async def _write_later(self, wait_s: float) -> None:
-        await asyncio.sleep(wait_s)
-        self._writing = None
-        await self._write_rest()
+    async def _write_all(self) -> None:
+        """Write what is noted until nothing is left, or the store is closed."""
+        wait_s = MARKS_WAIT_S
+        try:
+            while self._rest:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait_s):
+                        await self._ending.wait()
+                wait_s = MARKS_WAIT_S if await self._write_rest() else AGAIN_S
+                if not self._is_open:
+                    return
+        finally:
+            self._writing = None
 
-    async def _write_rest(self) -> None:
-        """Write what no commit took along; what cannot be written is tried again."""
+    async def _write_at_end(self, wait_s: float) -> None:
+        """Write what is noted at once; given up after so many seconds."""
+        self._ending.set()
+        last = asyncio.create_task(self._write_last())
+        await asyncio.wait([last], timeout=wait_s)
+        for one in (last, self._writing):
+            if one is not None:
+                one.cancel()
+        self._ending.clear()
+
+    async def _write_last(self) -> None:
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
+        await self._write_rest()  # what was noted meanwhile
+
+    async def _write_rest(self) -> bool:
+        """Write what no commit took along; whether nothing of it has to be tried again."""
         await self._rest.wait_for_refusals()
         if not self._rest:
-            return
+            return True
 
         async def transact() -> None:
             async with self._connections.borrowed() as db:
@@ -120,10 +145,9 @@ class Transactions:
             await tried(transact, self.address)
         except StoreError as error:
             self._tell_of_rest(str(error), is_told=isinstance(error, StoreSilent))
-            if self._is_open:
-                self._write_soon(AGAIN_S)
-        else:
-            self._tell_of_rest("")
+            return False
+        self._tell_of_rest("")
+        return True
 
     def _tell_of_rest(self, trouble: str, *, is_told: bool = False) -> None:
         """Say once what is wrong, and once that nothing is any more.

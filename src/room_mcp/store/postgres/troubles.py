@@ -223,7 +223,7 @@ _TROUBLES: tuple[
         _unavailable(
             "{shown} takes no more connections; nothing was stored.",
             f"Raise max_connections of the server, or lower {LIMIT_OF_LENT} in the store's "
-            "address: each node takes so many, and two.",
+            "address: each node takes so many, two more, and up to another four when needed.",
         ),
     ),
     (

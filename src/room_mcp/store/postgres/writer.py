@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 
 import asyncpg
@@ -15,7 +16,7 @@ from ..cache import RoomCache
 from ..interface import OutcomeUnknown, StoreBusy, StoreError
 from ..measuring import StoreMeasures
 from ..memories import Memories
-from ..work import State, fail
+from ..work import State, fail, give_up
 from .batch import Batch, Changes
 from .connecting import Connections
 from .course import Acting, Course
@@ -39,8 +40,7 @@ class Writer:
 
     Args:
         lock_wait_ms: How long to wait for a row that somebody else holds.
-        held_up: Takes works of rooms that are held for longer; without it they are tried again,
-            those of one room at a time.
+        held_up: Takes the works of a room that is held for longer.
         committed: Called after each commit that changed something, before anybody is told.
     """
 
@@ -56,7 +56,7 @@ class Writer:
         measures: StoreMeasures,
         committed: Callable[[Changes], None],
         lock_wait_ms: int,
-        held_up: Callable[[Sequence[Acting]], None] | None = None,
+        held_up: Callable[[Sequence[Acting]], None],
     ) -> None:
         self._connections = connections
         self._node = node
@@ -69,6 +69,7 @@ class Writer:
         self._lock_wait_ms = lock_wait_ms
         self._held_up = held_up
         self._works: list[Acting] = []  # that are being stored
+        self._apart: set[str] = set()  # rooms that are tried alone: one of them is held
         self._waiting: deque[Acting] = deque()
         self._some = asyncio.Event()
         self._closing = False
@@ -88,14 +89,20 @@ class Writer:
             self._task.cancel()
             await asyncio.wait([self._task])
         await closed(self._session)
+        self._refuse(self._waiting)
+        self._waiting.clear()
 
     def submit(self, works: Sequence[Acting]) -> None:
+        if self._is_over:
+            self._refuse(works)
+            return
         self._waiting.extend(works)
         self._some.set()
 
     def room_ids(self) -> set[str]:
         """The rooms that there is work for."""
-        return {one.room_id for one in (*self._works, *self._waiting)}
+        works = (*self._works, *self._waiting)
+        return {one.room_id for one in works if one.state is not State.ABANDONED}
 
     def withdrawn(self, room_ids: Collection[str]) -> list[Acting]:
         """Take back what has not begun of these rooms."""
@@ -103,6 +110,17 @@ class Writer:
         if works:
             self._waiting = deque(one for one in self._waiting if one.room_id not in room_ids)
         return works
+
+    @property
+    def _is_over(self) -> bool:
+        return self._closing and (self._task is None or self._task.done())
+
+    @staticmethod
+    def _refuse(works: Iterable[Acting]) -> None:
+        for one in works:
+            if one.state is not State.ABANDONED:
+                one.failure = _closing()
+                one.finish()
 
     async def _run(self) -> None:
         while not self._closing or self._waiting:
@@ -114,6 +132,7 @@ class Writer:
                     await self._store(works)
                 finally:  # also where the writer ends: nobody may wait for it any more
                     self._works = []
+                    self._apart.difference_update(one.room_id for one in works)
                     for one in works:
                         one.finish()
                 # Those who were just told may have the next thing to say: it comes along.
@@ -126,7 +145,7 @@ class Writer:
         while self._waiting:
             one = self._waiting[0]
             if one.state is not State.ABANDONED:
-                if works and (one.size > room or self._is_apart(one, works[0])):
+                if works and (one.size > room or self._must_part(one, works[0])):
                     break
                 one.state = State.CLAIMED
                 works.append(one)
@@ -134,16 +153,32 @@ class Writer:
             self._waiting.popleft()
         return works
 
-    def _is_apart(self, one: Acting, first: Acting) -> bool:
-        return self._held_up is None and one.room_id != first.room_id
+    def _must_part(self, one: Acting, first: Acting) -> bool:
+        is_alone = not self._apart.isdisjoint((one.room_id, first.room_id))
+        return is_alone and one.room_id != first.room_id
+
+    def _begun(self, works: Iterable[Acting]) -> list[Acting]:
+        """Those that may wait again, and are their callers' to take back; others are told."""
+        again: list[Acting] = []
+        for one in works:
+            if one.is_late:
+                give_up(one)
+            else:
+                one.state = State.PENDING
+                again.append(one)
+        return again
 
     # ---- until it is known what has become of it ------------------------------------------------
 
-    async def _store(self, works: list[Acting]) -> None:
-        """Commit it; what fails is told to those it concerns. Who is held up leaves the list."""
+    async def _store(self, works: list[Acting], *, may_part: bool = True) -> None:
+        """Commit it; what fails is told to those it concerns.
+
+        Args:
+            may_part: Who is held up leaves the list.
+        """
         try:
             with self._rest.taken() as rest:
-                await self._try(works, rest)
+                await self._try(works, rest, may_part=may_part)
         except StoreError as error:
             fail(works, error)
             if isinstance(error, OutcomeUnknown):  # whoever waits here looks for himself
@@ -153,11 +188,9 @@ class Writer:
             # Something that cannot be written, in one of many: each tries again by itself.
             if len(works) > 1:
                 # What they were to be told is not true; and not all may get their turn.
-                fail(works, StoreBusy("The store is closing; nothing was committed."))
-                for one in list(works):
-                    await self._store(alone := [one])
-                    if not alone:
-                        works.remove(one)
+                fail(works, _closing())
+                for one in works:
+                    await self._store([one], may_part=False)
             else:
                 fail(works, self._told(error))
         except BaseException:
@@ -169,28 +202,31 @@ class Writer:
         is_foreign = isinstance(reason, (asyncpg.PostgresError, asyncpg.InterfaceError))
         return trouble(reason, self._connections.address) if is_foreign else reason
 
-    async def _try(self, works: list[Acting], rest: Along) -> None:
+    async def _try(self, works: list[Acting], rest: Along, *, may_part: bool) -> None:
         """Try until it is committed, or known not to be, or the time is over."""
-        unsure: Batch | None = None  # whose COMMIT was sent, and not answered
-        is_held_up = False
+        doubt = _Doubt()
+        free_only = False
         waits = pauses()
         end = time.monotonic() + MAX_TRYING_S
         while True:
             try:
-                await self._transact(works, rest, unsure, free_only=is_held_up and not unsure)
+                await self._transact(works, rest, doubt, free_only=free_only)
                 return
             except _Unsure as failure:
-                if unsure is None:  # what has become of it can be asked, however long it took
+                if doubt.about is None:  # what has become of it can be asked, however long it took
                     end = time.monotonic() + MAX_TRYING_S
-                unsure, error = failure.batch, failure.reason
+                doubt.about, error = failure.batch, failure.reason
             except PASSES as failure:
                 error = failure
                 is_locked = isinstance(failure, asyncpg.LockNotAvailableError)
-                if is_locked and self._held_up is not None and not is_held_up:
-                    is_held_up = True
+                if is_locked and may_part and doubt.about is None and not free_only:
+                    if len({one.room_id for one in works}) == 1:
+                        self._leave(works)
+                        return
+                    free_only = True  # to see which are
                     continue
             except Exception as failure:
-                if unsure is None:
+                if doubt.about is None:
                     raise
                 # Whatever it is, it says nothing about the COMMIT that was sent before.
                 await self._give_up_session(failure)
@@ -198,13 +234,28 @@ class Writer:
             await self._give_up_session(error)
             pause_s = next(waits)
             if time.monotonic() + pause_s > end:
-                if unsure is not None:
+                if doubt.about is not None:
                     raise _unknown(self._connections.address.shown) from error
                 raise trouble(error, self._connections.address) from error
             await asyncio.sleep(pause_s)
 
+    def _leave(self, works: list[Acting]) -> None:
+        """The room of these works is held by somebody for long."""
+        self._apart.discard(works[0].room_id)
+        again = self._begun(works)
+        works.clear()
+        if again:
+            self._held_up(again)
+
+    def _try_alone(self, works: list[Acting], held: set[str]) -> None:
+        """Some of these rooms are held by somebody, perhaps only for a moment."""
+        self._apart |= held
+        again = self._begun(one for one in works if one.room_id in held)
+        works[:] = [one for one in works if one.room_id not in held]
+        self._waiting.extendleft(reversed(again))
+
     async def _transact(
-        self, works: list[Acting], rest: Along, unsure: Batch | None, *, free_only: bool
+        self, works: list[Acting], rest: Along, doubt: _Doubt, *, free_only: bool
     ) -> None:
         db = await self._database()
         began = time.perf_counter()
@@ -212,19 +263,22 @@ class Writer:
         course = Course(batch, works)
         try:
             await batch.send(db.run("BEGIN"))
-            if unsure is None and self._is_alone and not free_only:
+            if doubt.about is None and self._is_alone and not free_only:
                 batch.assume(one.room_id for one in works)
             await self._hold(batch, course, works, free_only=free_only)
-            if unsure is not None:
-                batch = await self._as_it_was(db, unsure) or batch
-            if batch is not unsure:
+            if doubt.about is not None and await self._is_stored(doubt, db):
+                batch = doubt.about
+                changes = Changes(tuple(room.id for room in batch.changed()), directory=True)
+            else:
                 await self._decide(batch, course, works)
                 changes = await batch.write(self._node, rest)
-            else:
-                changes = Changes(tuple(room.id for room in batch.changed()), directory=True)
-        except BaseException:
+        except Exception:
             with suppress(Exception):  # what led here is told
                 await batch.settled()
+            await db.roll_back()
+            raise
+        except BaseException:
+            await batch.stop()
             await db.roll_back()
             raise
         try:
@@ -234,12 +288,15 @@ class Writer:
         acts = sum(one.size for one in works)
         self._after_commit(batch, changes, acts, time.perf_counter() - began)
 
-    async def _as_it_was(self, db: Database, unsure: Batch) -> Batch | None:
-        """The batch of an earlier try, if that was committed; None if it was not."""
-        stored = await is_stored(unsure, db)
+    async def _is_stored(self, doubt: _Doubt, db: Database) -> bool:
+        """Whether an earlier try was committed; where it was not, there is no doubt any more."""
+        assert doubt.about is not None
+        stored = await is_stored(doubt.about, db)
         if stored is None:
             raise _unknown(self._connections.address.shown)
-        return unsure if stored else None
+        if not stored:
+            doubt.about = None
+        return stored
 
     async def _hold(
         self, batch: Batch, course: Course, works: list[Acting], *, free_only: bool
@@ -252,10 +309,8 @@ class Writer:
         if await batch.has_other_rooms():
             course.begin_anew()
         self._is_alone = batch.knew_rooms
-        if free_only and self._held_up is not None:
-            held = await batch.held_elsewhere()
-            self._held_up([one for one in works if one.room_id in held])
-            works[:] = [one for one in works if one.room_id not in held]
+        if free_only:
+            self._try_alone(works, await batch.held_elsewhere())
 
     @staticmethod
     async def _decide(batch: Batch, course: Course, works: Sequence[Acting]) -> None:
@@ -299,6 +354,13 @@ class Writer:
                 session.terminate()
 
 
+@dataclass(slots=True)
+class _Doubt:
+    """The batch whose COMMIT was sent, and of which nobody knows what has become."""
+
+    about: Batch | None = None
+
+
 class _Unsure(Exception):
     """COMMIT was sent for this batch, and it is not known what has become of it."""
 
@@ -313,3 +375,7 @@ def _unknown(shown: str) -> OutcomeUnknown:
         f"The connection to {shown} was lost while committing.",
         advice="Retry with the same idempotency key.",
     )
+
+
+def _closing() -> StoreBusy:
+    return StoreBusy("The store is closing; nothing was committed.")
