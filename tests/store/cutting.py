@@ -22,6 +22,7 @@ class Cutting(Between):
         self.has_cut = asyncio.Event()
         self.loses_notices = False  # as some poolers do
         self.delays_commits = False  # until it `goes_on`; whoever sent one may be gone by then
+        self.has_delayed = asyncio.Event()
         self.goes_on = asyncio.Event()
         self.lets_in = asyncio.Event()  # whether new connections come through
         self.lets_in.set()
@@ -57,6 +58,7 @@ class Cutting(Between):
                     self.has_cut.set()
                     return
                 if COMMIT in piece and self.delays_commits:
+                    self.has_delayed.set()
                     await self.goes_on.wait()
                 forth.write(piece.replace(LISTEN, ELSEWHERE) if self.loses_notices else piece)
 

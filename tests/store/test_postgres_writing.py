@@ -97,6 +97,24 @@ async def test_all_acts_of_a_cut_commit_are_there_once_though_the_room_of_one_is
     assert await contents(store, rooms[1]) == ["once"]
 
 
+async def test_an_act_beside_a_held_room_is_there_once_though_its_commit_comes_late(
+    engine: Postgres, network: Cutting, cut_off: Store, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("room_mcp.store.postgres.database.COMMIT_S", 0.1)
+    rooms = [await new_room(cut_off, name=f"room {n}") for n in range(2)]
+    await cut_off.act(rooms[0], nothing)
+    async with connected(engine.address) as watcher, held(engine.address, rooms[0]):
+        network.delays_commits = True
+        acts = [asyncio.create_task(cut_off.act(room, says("once"))) for room in rooms]
+        await network.has_delayed.wait()
+        await waiting(watcher, 1)  # for the room whose commit is on its way
+        network.goes_on.set()
+        await acts[1]
+    await acts[0]
+
+    assert [await contents(cut_off, room) for room in rooms] == [["once"]] * 2
+
+
 async def test_what_became_of_a_cut_commit_is_unknown_when_its_room_is_deleted(
     network: Cutting, cut_off: Store, store: Store
 ):

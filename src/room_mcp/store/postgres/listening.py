@@ -20,7 +20,7 @@ from .connecting import Connections
 from .database import Database, Session
 from .rows import askable
 from .sessions import closed
-from .troubles import LOST
+from .troubles import LOST, reason
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class Listener:
                     await self._follow(session)
                 except Exception as error:
                     level = logging.INFO if isinstance(error, LOST) else logging.WARNING
-                    logger.log(level, "The connection that listens was lost: %s", _told(error))
+                    logger.log(level, "The connection that listens was lost: %s", reason(error))
                 session = await self._listening_again(session)
                 # What was told meanwhile was told to nobody.
                 self._watchers.wake_all()
@@ -122,7 +122,7 @@ class Listener:
             except Exception as error:
                 if since is None:
                     since = time.monotonic()
-                    logger.warning(_SILENT, self._connections.address.shown, _told(error))
+                    logger.warning(_SILENT, self._connections.address.shown, reason(error))
             else:
                 if since is not None:
                     gone_s = time.monotonic() - since
@@ -158,7 +158,3 @@ class Listener:
         # to watch them.
         changed = {id for id in ("", *watched) if id not in seen or found.get(id) != seen[id]}
         self._watchers.wake(changed, directory="" in changed)
-
-
-def _told(error: Exception) -> str:
-    return str(error) or type(error).__name__

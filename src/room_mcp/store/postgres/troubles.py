@@ -71,22 +71,22 @@ def trouble(error: Exception, address: Address) -> StoreError:
             return told(shown, error)
     if isinstance(error, (ConnectionRefusedError, FileNotFoundError)):
         return StoreSilent(
-            f"Nobody answers at {shown} ({_reason(error)}); nothing was stored.",
+            f"Nobody answers at {shown} ({reason(error)}); nothing was stored.",
             advice="See that the server runs, that its port or socket is the one in the store's "
             "address, and try again.",
         )
     if isinstance(error, LOST):
         return StoreSilent(
-            f"The database {shown} does not answer ({_reason(error)}); nothing was stored.",
+            f"The database {shown} does not answer ({reason(error)}); nothing was stored.",
             advice="See that it runs, and try again.",
         )
     if isinstance(error, PASSES):
         return StoreBusy(
-            f"The database {shown} is busy ({_reason(error)}); nothing was stored.",
+            f"The database {shown} is busy ({reason(error)}); nothing was stored.",
             advice="Try again.",
         )
     return StoreUnavailable(
-        f"The database {shown} failed ({_reason(error)}); nothing was stored.",
+        f"The database {shown} failed ({reason(error)}); nothing was stored.",
         advice="Look into the log of the database server.",
     )
 
@@ -97,17 +97,18 @@ def misfit(error: Exception) -> Exception:
     return error.__cause__ if is_about_value and isinstance(error.__cause__, Exception) else error
 
 
-def _reason(error: Exception) -> str:
-    # Without the DETAIL of the server and the argument of asyncpg, which hold values: names, keys.
-    reason = misfit(error)
-    told = getattr(reason, "message", None) or str(reason)
+def reason(error: Exception) -> str:
+    """An error in its own words, without what holds values such as names and keys: the DETAIL of
+    the server, and the argument of asyncpg."""
+    about = misfit(error)
+    told = getattr(about, "message", None) or str(about)
     return " ".join(told.split()).rstrip(".") or type(error).__name__
 
 
 def _unavailable(detail: str, advice: str) -> Callable[[str, Exception], StoreError]:
     def told(shown: str, error: Exception) -> StoreError:
         return StoreUnavailable(
-            detail.format(shown=shown, reason=_reason(error)), advice=advice.format(shown=shown)
+            detail.format(shown=shown, reason=reason(error)), advice=advice.format(shown=shown)
         )
 
     return told
@@ -118,7 +119,7 @@ def _no_database(shown: str, error: Exception) -> StoreError:
         return StoreUnavailable(f"There is no such database: {shown}.", advice=_MAKE_DATABASE)
     return StoreUnavailable(
         f"The store's address names no database, and PostgreSQL took the one that is named as the "
-        f"user is ({_reason(error)}).",
+        f"user is ({reason(error)}).",
         advice="Write postgresql://USER@HOST:5432/DATABASE",
     )
 

@@ -210,7 +210,9 @@ class Writer:
         end = time.monotonic() + MAX_TRYING_S
         while True:
             try:
-                await self._transact(works, rest, doubt, free_only=free_only)
+                # Whoever is in doubt waits for his room: the one who holds it may be himself.
+                is_sure = doubt.about is None
+                await self._transact(works, rest, doubt, free_only=free_only and is_sure)
                 return
             except _Unsure as failure:
                 if doubt.about is None:  # what has become of it can be asked, however long it took
