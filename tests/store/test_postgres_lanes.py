@@ -8,14 +8,16 @@ import anyio
 import pytest
 from database_talk import held, waiting
 from engines import Postgres
-from store_talk import contents, key, new_room, says
+from store_talk import NOON, contents, joins, key, new_room, says
 
+from room_mcp.store.auditing import Entry
 from room_mcp.store.interface import Store, StoreBusy, StoreError
 
 pytestmark = pytest.mark.anyio
 ENGINES = ("postgres",)
 
 GUARD_S = 20  # something hangs
+REFUSED = Entry(NOON, "read", "room_not_found", subject="ann")
 
 
 async def test_others_go_on_while_a_room_is_held(engine: Postgres, store: Store):
@@ -46,6 +48,22 @@ async def test_what_comes_for_a_held_room_is_done_in_order(engine: Postgres, sto
     await store.act(stuck, says("at last"))
 
     assert await contents(store, stuck) == [*map(str, range(6)), "at last"]
+
+
+async def test_what_went_along_with_an_act_that_is_held_up_is_not_lost(
+    engine: Postgres, store: Store
+):
+    stuck = await new_room(store)
+    await store.act(stuck, joins("bob"))
+    async with held(engine.address, stuck) as holder:
+        store.note_refusal(REFUSED)
+        act = asyncio.create_task(store.act(stuck, says("late")))
+        await waiting(holder, 1)
+        with anyio.fail_after(GUARD_S):
+            audited = await store.audit()
+    await act
+
+    assert [one.entry for one in audited.entries] == [REFUSED]
 
 
 async def test_one_held_room_holds_up_no_other_that_was_held(engine: Postgres, store: Store):

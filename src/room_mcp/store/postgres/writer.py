@@ -179,6 +179,8 @@ class Writer:
         try:
             with self._rest.taken() as rest:
                 await self._try(works, rest, may_part=may_part)
+        except _HeldUp:
+            self._leave(works)
         except StoreError as error:
             fail(works, error)
             if isinstance(error, OutcomeUnknown):  # whoever waits here looks for himself
@@ -223,8 +225,7 @@ class Writer:
                 is_locked = isinstance(failure, asyncpg.LockNotAvailableError)
                 if is_locked and may_part and doubt.about is None and not free_only:
                     if len({one.room_id for one in works}) == 1:
-                        self._leave(works)
-                        return
+                        raise _HeldUp from failure
                     free_only = True  # to see which are
                     continue
             except Exception as failure:
@@ -361,6 +362,10 @@ class _Doubt:
     """The batch whose COMMIT was sent, and of which nobody knows what has become."""
 
     about: Batch | None = None
+
+
+class _HeldUp(Exception):
+    """The room of all these works is held by somebody for long; nothing was stored."""
 
 
 class _Unsure(Exception):
