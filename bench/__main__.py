@@ -5,7 +5,7 @@ import sys
 
 SCRIPTS = (
     *("stdio_figures", "http_figures", "store_act", "long_files", "rules_cost"),
-    *("postgres_act", "postgres_reads"),
+    *("postgres_act", "postgres_reads", "moving_stores"),
 )
 
 for script in SCRIPTS:

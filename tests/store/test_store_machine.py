@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -76,9 +77,9 @@ class AnyUse(RuleBasedStateMachine):
     def clock(self) -> datetime:
         return self.now
 
+    @abstractmethod
     def one(self) -> Store:
         """A store on the place of this run; to be opened."""
-        raise NotImplementedError
 
     def open(self) -> None:
         self.model = cast(Store, MemoryStore(self.place))

@@ -103,12 +103,12 @@ class Deleting(Work[None]):
 
 
 class Scrubbing(Work[None]):
-    """Takes out of the files what was removed; the writer does it outside of transactions."""
+    """Takes out of the files what was removed; `Transactions` does it, outside of any."""
 
     alone = True
 
     def perform(self, batch: Batch) -> None:
-        raise NotImplementedError
+        raise AssertionError("No batch is given this work.")
 
 
 class Writing(Work[T]):
