@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 EMBEDDED_URL = "http://embedded"  # never resolved: the transport hands it to the app
 COLLECT_AFTER = (50_000, 20, 50)  # allocations, then collections of the younger generation
+ENDS_WITHIN_S = 7  # what is asked when the end begins has more than MCP takes; Docker waits for 10
 LAST_HERE = (b"connection", b"close")  # a header: after this answer, ask by another connection
 SAME_PROCESS_URL = "http://localhost"  # the same, for an app that asks who is addressed
 
@@ -413,7 +414,7 @@ async def _listen(
         log_config=None,  # its records go the way of all others
         log_level=settings.log_level.lower(),
         access_log=False,  # paths hold room ids, and an id is what lets one in
-        timeout_graceful_shutdown=2,
+        timeout_graceful_shutdown=ENDS_WITHIN_S,
         server_header=False,
     )
     gc.collect()

@@ -64,8 +64,8 @@ class Running:
         self.ended()
         return [self._lines.get_nowait() for _ in range(self._lines.qsize())]
 
-    def ended(self, within_s: float = PATIENCE_S) -> int:
-        code = self.process.wait(within_s)
+    def ended(self) -> int:
+        code = self.process.wait(PATIENCE_S)
         self._reading.join(PATIENCE_S)
         return code
 

@@ -61,7 +61,7 @@ def test_serve_stops_soon_while_somebody_waits(shell: Shell, number: signal.Sign
 
     serving.signal(number)
 
-    assert serving.ended(within_s=5) == (0 if number == signal.SIGTERM else 130)
+    assert serving.ended() == (0 if number == signal.SIGTERM else 130)
     waiting.join(5)
     assert answers[0]["messages"] == []  # pyright: ignore
     assert serving.err == ""
@@ -156,7 +156,7 @@ def test_a_server_of_all_addresses_prints_one_that_can_be_called_and_its_fingerp
     url = serving.line()
     serving.signal(signal.SIGTERM)
 
-    assert serving.ended(within_s=10) == 0
+    assert serving.ended() == 0
     assert url.startswith("https://")
     assert "0.0.0.0" not in url
     assert re.search("certificate SHA-256 ([0-9A-F]{2}:){31}[0-9A-F]{2}$", serving.err, re.M)

@@ -33,7 +33,6 @@ from room_mcp.compose import open_client
 from room_mcp.settings import Settings
 
 SOON_S = 20  # a hang guard, far above what a busy machine needs
-ENDS_WITHIN_S = 5  # uvicorn cuts off after 2 s what does not end by itself
 HTTP, SSE = "streamable-http", "sse"
 PATHS = {HTTP: "/mcp", SSE: "/sse"}
 MODERN, LEGACY = "2026-07-28", "2025-11-25"
@@ -91,13 +90,13 @@ class Server:
                 others += not os.readlink(descriptor).startswith(home)
         return others
 
-    async def ends(self, number: signal.Signals, within_s: float = ENDS_WITHIN_S) -> int:
+    async def ends(self, number: signal.Signals) -> int:
         """Send the signal; the exit code."""
         self.process.send_signal(number)
-        return await self.ended(within_s)
+        return await self.ended()
 
-    async def ended(self, within_s: float = ENDS_WITHIN_S) -> int:
-        with anyio.fail_after(within_s):
+    async def ended(self) -> int:
+        with anyio.fail_after(SOON_S):
             while (code := self.process.poll()) is None:
                 await anyio.lowlevel.checkpoint()
         return code

@@ -24,6 +24,7 @@ from doorway import (
     events,
     legacy_session,
     modern_call,
+    until,
     waiting_in,
 )
 
@@ -56,22 +57,49 @@ async def test_who_waits_is_answered_and_the_process_ends(
     agents = [await visitors.agent(ending, str(door), door) for door in doors_of(ending)]
     for agent in agents:
         await agent.do("create_room", name="review")
-    plain = await visitors.agent(ending, "", doors_of(ending)[0])
-    await plain.do("read_history", room="review")
     answers: list[str] = []
 
     async def wait(agent: Agent) -> None:
         answers.append(await agent.do(WAIT, room="review"))
 
     async with anyio.create_task_group() as tasks:
-        for agent in (*agents, plain):
+        for agent in agents:
             tasks.start_soon(wait, agent)
         await waiting_in(rooms, "review", *(agent.name for agent in agents))
         code = await ending.ends(number)
 
     assert code == CODES[number]
     assert {answer.splitlines()[0] for answer in answers} == {STOPPING}
-    assert len(answers) == len(agents) + 1
+    assert len(answers) == len(agents)
+    assert ending.errors() == ""
+
+
+async def test_who_waits_without_a_name_is_answered_as_well(
+    start_server: Start, visitors: Visitors
+):
+    ending = started(start_server, "serve")
+    await (await visitors.agent(ending, "ann")).do("create_room", name="review")
+    http = await visitors.http(ending)
+    plain = [await visitors.agent(ending, "", door) for door in DOORS]
+    for agent in plain:  # behind its first call each asks once what the tools answer
+        await agent.do("read_history", room="review")
+    answers: list[str] = []
+
+    async def wait(agent: Agent) -> None:
+        answers.append(await agent.do(WAIT, room="review"))
+
+    async def all_wait() -> bool:  # nobody sees them in the room
+        return f"room_mcp_waits_open {len(plain)}.0" in (await http.get("/metrics")).text
+
+    async with anyio.create_task_group() as tasks:
+        for agent in plain:
+            tasks.start_soon(wait, agent)
+        await until(all_wait)
+        code = await ending.ends(signal.SIGTERM)
+
+    assert code == 0
+    assert {answer.splitlines()[0] for answer in answers} == {STOPPING}
+    assert len(answers) == len(plain)
     assert ending.errors() == ""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -35,7 +35,7 @@ from room_mcp.store.auditing import Entry
 from room_mcp.store.interface import Act, OutcomeUnknown, Reading, Store, StoreBusy, StoreError
 from room_mcp.store.limiting import Rate
 from room_mcp.store.opening import open_store
-from room_mcp.store.postgres import PostgresStore
+from room_mcp.store.postgres import PostgresStore, schema
 from room_mcp.store.postgres.batch import AHEAD_MESSAGES
 
 pytestmark = pytest.mark.anyio
@@ -749,9 +749,14 @@ async def test_nodes_that_open_a_new_database_at_once_share_what_one_makes():
     url = empty_database()
     stores = [open_store(url) for _ in range(8)]
 
-    await asyncio.gather(*(one.open() for one in stores))
+    async with AsyncExitStack() as stack, connected(url) as other, asyncio.timeout(GUARD_S):
+        for one in stores:
+            stack.push_async_callback(one.aclose)
+        async with asyncio.TaskGroup() as tasks, other.transaction():
+            await other.execute("SELECT pg_advisory_xact_lock($1)", schema.LOCK)
+            for one in stores:
+                tasks.create_task(one.open())
+            await waiting(other, len(stores))  # all have found it empty
 
-    assert len({one.epoch for one in stores}) == 1
-    assert len({one.secret for one in stores}) == 1
-    for one in stores:
-        await one.aclose()
+        assert len({one.epoch for one in stores}) == 1
+        assert len({one.secret for one in stores}) == 1

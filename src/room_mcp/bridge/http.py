@@ -6,15 +6,13 @@ Each agent has an address of its own, `/as/NAME/mcp` or `/as/NAME/sse`, or sends
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote
 
-import anyio
 from mcp.server.auth.middleware.bearer_auth import (
     AuthenticatedUser,
     BearerAuthBackend,
@@ -30,13 +28,14 @@ from starlette.datastructures import Headers
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from room_mcp.rooms import member_name, skeleton
 from room_mcp.rooms.refusals import Refusal
 
 from . import sdk
-from .agents import AGENT, CUT, HUNG_UP, KEY_ID, MAX_AGENTS
+from .agents import AGENT, KEY_ID, MAX_AGENTS
+from .open_requests import OpenRequests
 from .server import RoomServer
 
 MCP_PATH = "/mcp"
@@ -45,7 +44,6 @@ MESSAGES_PATH = "/messages/"
 AGENT_HEADER = "room-agent"
 SERVER_KEY_PREFIX = "rks_"  # as the backend makes them
 CLAIMED_KEY = "key_id"  # the claim of a verified token that says which key it is
-ENDING_S = 0.5  # for answers to go out; then what has no end of its own is cut off
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ class McpOverHttp:
     ) -> None:
         self._server = server
         self._keys = keys
-        self._requests = _OpenRequests()
+        self._requests = OpenRequests()
         self.routes: list[BaseRoute] = []
         # The app's own guard has looked at Host and Origin before; a second one, with a list of
         # its own, could only disagree.
@@ -115,7 +113,7 @@ class McpOverHttp:
     def stop(self) -> None:
         """Answer what waits, then end what would go on for ever."""
         self._server.stop()
-        self._requests.end_soon()
+        self._requests.end_when_answered(lambda: self._server.is_answering)
 
     def _add(self, path: str, app: ASGIApp, methods: set[str] | None = None) -> None:
         named: ASGIApp = _Named(self._requests.around(app))
@@ -203,62 +201,3 @@ def _refused(told: str, status: int = 400) -> Response:
     """A JSON-RPC error, which MCP clients show to people."""
     body = {"jsonrpc": "2.0", "id": None, "error": {"code": INVALID_REQUEST, "message": told}}
     return Response(json.dumps(body), status, media_type="application/json")
-
-
-class _OpenRequests:
-    """The requests that are being answered, to end those that would never end by themselves."""
-
-    def __init__(self) -> None:
-        self._scopes: set[anyio.CancelScope] = set()
-        self._stopping = False
-
-    def end_soon(self) -> None:
-        self._stopping = True
-        asyncio.get_running_loop().call_later(ENDING_S, self._end)
-
-    def _end(self) -> None:
-        for scope in self._scopes:
-            scope.cancel()
-
-    def around(self, app: ASGIApp) -> ASGIApp:
-        async def answered(scope: Scope, receive: Receive, send: Send) -> None:
-            begun = ended = False
-
-            async def watched(message: Message) -> None:
-                nonlocal begun, ended
-                if ended:
-                    return  # the SDK answers once more when a session ended meanwhile
-                begun = begun or message["type"] == "http.response.start"
-                ended = message["type"] == "http.response.body" and not message.get("more_body")
-                await send(message)
-
-            if self._stopping:
-                await Response(status_code=503)(scope, receive, send)
-                return
-            with anyio.CancelScope() as until_stopped:
-                self._scopes.add(until_stopped)
-                try:
-                    with _callers_leaving():
-                        await app(scope, receive, watched)
-                finally:
-                    self._scopes.discard(until_stopped)
-                    scope[CUT] = not ended
-            if not begun:
-                await Response(status_code=503)(scope, receive, send)
-            elif not ended:
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-        return answered
-
-
-@contextmanager
-def _callers_leaving() -> Generator[None]:
-    """Who hangs up in the middle is no failure of ours."""
-    try:
-        yield
-    except HUNG_UP:
-        pass
-    except BaseExceptionGroup as group:
-        _, others = group.split(HUNG_UP)
-        if others is not None:
-            raise

@@ -105,6 +105,7 @@ class RoomServer(MCPServer[None]):
 
     def __init__(self, agents: Agents, client: RoomsClient, sleepers: Sleepers) -> None:
         updates = Updates(client)
+        self._answering = 0
         super().__init__(
             "room-mcp",
             title="Rooms",
@@ -119,7 +120,7 @@ class RoomServer(MCPServer[None]):
                 "resources/templates/list": _STABLE,
             },
             subscriptions=updates.bus,
-            middleware=[_noting_who_asks],
+            middleware=[self._answered],
         )
         self._agents = agents
         self._client = client
@@ -138,6 +139,11 @@ class RoomServer(MCPServer[None]):
         sdk.announce_resources(self)
         sdk.without_header_arguments(self, TOOL_NAMES)
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether a request, of whichever client, has no answer yet."""
+        return self._answering > 0
+
     def stop(self) -> None:
         """End all waits and streams of changes with an answer, so that the process can end."""
         self._sleepers.end()
@@ -147,6 +153,18 @@ class RoomServer(MCPServer[None]):
         """The one client of this process has closed the connection, and got every answer."""
         with contextlib.suppress(BackendError):
             await self._agent(None).desk.leave()
+
+    async def _answered(
+        self, ctx: ServerRequestContext[Any, Any], call_next: CallNext
+    ) -> HandlerResult:
+        """Answer a request, of which all below may know who has sent it."""
+        token = asked_by.set(ctx.request)
+        self._answering += 1
+        try:
+            return await call_next(ctx)
+        finally:
+            self._answering -= 1
+            asked_by.reset(token)
 
     def _agent(self, ctx: Context[Any, Any] | None) -> Agent:
         return self._agents.of(ctx.request_context.request if ctx is not None else None)
@@ -308,16 +326,6 @@ class RoomServer(MCPServer[None]):
         context: CompletionContext | None,
     ) -> Completion:
         return await completed(self._client, ref, argument, context)
-
-
-async def _noting_who_asks(
-    ctx: ServerRequestContext[Any, Any], call_next: CallNext
-) -> HandlerResult:
-    token = asked_by.set(ctx.request)
-    try:
-        return await call_next(ctx)
-    finally:
-        asked_by.reset(token)
 
 
 def _told(

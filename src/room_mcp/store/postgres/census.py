@@ -10,6 +10,7 @@ from .addresses import address_in
 from .connecting import Connections
 from .database import Database
 from .doubts import doubts
+from .schema import holds_store
 from .sessions import closed
 
 _SERVER = "SELECT current_setting('server_version'), pg_database_size(current_database())"
@@ -68,7 +69,7 @@ async def _counted(db: Database) -> dict[str, Any]:
         "connections": connections,
         "mostConnections": most,
     }
-    if await db.value("SELECT to_regclass('meta')") is None:
+    if not await holds_store(db):
         return found
     schema = "SELECT name, value FROM meta WHERE name IN ('schema', 'expanded', 'epoch')"
     found["meta"] = dict(map(tuple, await db.rows(schema)))

@@ -43,7 +43,7 @@ from .addresses import address_in
 from .connecting import Connections
 from .database import Database, Session
 from .notices import ALL_CHANGED, CHANNEL
-from .schema import MOVING_FROM, bring_up_to_date
+from .schema import MOVING_FROM, bring_up_to_date, holds_store
 from .sessions import closed
 from .troubles import MOVED
 
@@ -254,7 +254,7 @@ class PostgresTarget(PostgresEnd):
             session = await self._connections.own()
             try:
                 db = Database(session)
-                if await db.value("SELECT to_regclass('meta')") is None:
+                if not await holds_store(db):
                     return False
                 known = dict(map(tuple, await db.rows("SELECT name, value FROM meta")))
             finally:

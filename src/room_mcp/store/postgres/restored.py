@@ -18,7 +18,7 @@ from .addresses import address_in
 from .connecting import Connections
 from .database import Database
 from .notices import ALL_CHANGED, CHANNEL
-from .schema import prepare
+from .schema import holds_store, prepare
 from .sessions import closed
 from .times import RESTORED_AT, note
 
@@ -54,7 +54,7 @@ async def begin_epoch(url: str, at: datetime) -> str:
 
 
 async def _must_hold_store(db: Database, shown: str) -> None:
-    if await db.value("SELECT to_regclass('meta')") is None:
+    if not await holds_store(db):
         raise StoreUnavailable(
             f"{shown} holds no rooms yet.", advice="Put the copy back first: pg_restore."
         )

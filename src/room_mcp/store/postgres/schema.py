@@ -35,7 +35,12 @@ SELECT relname FROM pg_class
                    AND objid = pg_class.oid AND deptype = 'e')
  ORDER BY relname LIMIT $1
 """
-_LOCK = 0x726F6F6D  # "room": the advisory lock of whoever migrates
+# Not `to_regclass`: in a transaction that has waited for another one it still says what its session
+# had found before, as only a table that is opened makes a session look again.
+_HAS_META = """
+SELECT EXISTS (SELECT FROM pg_class WHERE relname = 'meta' AND pg_table_is_visible(oid))
+"""
+LOCK = 0x726F6F6D  # "room": the advisory lock of whoever migrates
 
 
 class Opened(NamedTuple):
@@ -68,9 +73,14 @@ async def bring_up_to_date(db: Database, shown: str) -> None:
     await _must_be_usable(db, shown)
     if not await _is_current(db, shown):
         async with db.transaction():
-            await db.run("SELECT pg_advisory_xact_lock($1)", _LOCK)
+            await db.run("SELECT pg_advisory_xact_lock($1)", LOCK)
             if not await _is_current(db, shown):
                 await _migrate(db, shown)
+
+
+async def holds_store(db: Database) -> bool:
+    """Whether somebody has made the tables; perhaps another program, whose `meta` it is."""
+    return bool(await db.value(_HAS_META))
 
 
 def scripts() -> dict[int, str]:
@@ -110,7 +120,7 @@ async def _must_be_usable(db: Database, shown: str) -> None:
 
 
 async def _is_current(db: Database, shown: str) -> bool:
-    if await db.value("SELECT to_regclass('meta')") is None:
+    if not await holds_store(db):
         return False
     seen = await _numbers(db, shown)
     breaking = seen["schema"]
@@ -137,7 +147,7 @@ async def _numbers(db: Database, shown: str) -> dict[str, int]:
 async def _migrate(db: Database, shown: str) -> None:
     seen = 0
     try:
-        if await db.value("SELECT to_regclass('meta')") is not None:
+        if await holds_store(db):
             seen = (await _numbers(db, shown))["expanded"]
         else:
             await _must_be_empty(db, shown)
