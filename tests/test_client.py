@@ -154,7 +154,7 @@ async def test_a_reading_whose_answer_was_lost_is_tried_again(broken: Says | Non
 
 async def test_tries_end_with_the_last_failure():
     async with serving(in_turn([BUSY])) as server, client(server.url, retry_for_s=0.3) as rooms:
-        with anyio.fail_after(5), pytest.raises(BackendRefused, match="Busy") as error:
+        with anyio.fail_after(20), pytest.raises(BackendRefused, match="Busy") as error:
             await rooms.messages(ROOM, after=0)
 
         assert error.value.status == 503
@@ -164,7 +164,7 @@ async def test_tries_end_with_the_last_failure():
 async def test_a_pause_longer_than_is_left_is_not_begun():
     later = Says(503, BUSY.body, headers={"Retry-After": "3600"})
     async with serving(in_turn([later])) as server, client(server.url) as rooms:
-        with anyio.fail_after(5), pytest.raises(BackendRefused):
+        with anyio.fail_after(20), pytest.raises(BackendRefused):
             await rooms.messages(ROOM, after=0)
 
         assert len(server.asked) == 1
@@ -176,9 +176,9 @@ async def test_a_server_that_never_answers_is_given_up():
 
     patience = {"retry_for_s": 0.2, "answer_s": 0.1}
     async with serving(silent) as server, client(server.url, **patience) as rooms:
-        with anyio.fail_after(5), pytest.raises(BackendUnreachable, match=r"was lost.*Try again"):
+        with anyio.fail_after(20), pytest.raises(BackendUnreachable, match=r"was lost.*Try again"):
             await rooms.messages(ROOM, after=0)
-        with anyio.fail_after(5), pytest.raises(OutcomeUnknown):
+        with anyio.fail_after(20), pytest.raises(OutcomeUnknown):
             await rooms.post(ROOM, "alice", "hi")
 
 

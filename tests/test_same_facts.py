@@ -37,7 +37,7 @@ async def test_draining_ends_a_wait_that_nothing_else_would_end():
     async def nothing() -> None:
         asyncio.get_running_loop().call_soon(waits.drain)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         found = await waits.until(nothing, OnlyWokenFromOutside(), timeout_s=3600)
 
     assert found is None

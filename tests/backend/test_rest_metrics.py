@@ -19,7 +19,7 @@ from room_mcp.store.memory import MemoryStore
 
 pytestmark = pytest.mark.anyio
 
-SOON_S = 10
+SOON_S = 20
 
 Figures = dict[tuple[str, tuple[str, ...]], float]
 

@@ -306,11 +306,11 @@ async def test_a_stream_counts_as_a_wait_until_it_ends(tmp_path: Path):
         room = (await desk.room())["id"]
         await desk.say(room, "ann")
         async with exchange(desk.app, "GET", f"/agent/rooms/{room}/stream") as stream:
-            with anyio.fail_after(5):
+            with anyio.fail_after(20):
                 await stream.until("hello")
             during = await wait_for_nothing(desk, room, 1)
             stream.hang_up()
-            with anyio.fail_after(5):
+            with anyio.fail_after(20):
                 await stream.until_ended()
 
         after = await wait_for_nothing(desk, room, 1)
@@ -323,7 +323,7 @@ async def test_a_long_stream_keeps_its_slot(tmp_path: Path):
         room = (await one.room())["id"]
         await one.say(room, "ann", "first")
         async with exchange(one.app, "GET", f"/agent/rooms/{room}/stream") as stream:
-            with anyio.fail_after(5):
+            with anyio.fail_after(20):
                 await stream.until("first")
                 for text in ("second", "third", "fourth"):
                     one.clock.pass_s(80)

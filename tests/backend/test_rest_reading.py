@@ -182,7 +182,7 @@ async def test_an_answer_that_never_left_is_shown_again(desk: Desk):
 
 async def test_an_answer_to_somebody_who_hung_up_is_shown_again(desk: Desk):
     id = await told(desk, "1", "2")
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         async with exchange(desk.app, "GET", f"/agent/rooms/{id}/messages?reader=bob") as lost:
             lost.hang_up()
             await lost.until_ended()
@@ -194,8 +194,8 @@ async def test_an_answer_to_somebody_who_hung_up_is_shown_again(desk: Desk):
 
 async def test_parallel_calls_do_not_acknowledge_each_other(desk: Desk):
     id = await told(desk, "1")
-    path = f"/agent/rooms/{id}/messages?reader=bob&after=1&wait=5"
-    with anyio.fail_after(5):
+    path = f"/agent/rooms/{id}/messages?reader=bob&after=1&wait=50"
+    with anyio.fail_after(20):
         async with exchange(desk.app, "GET", path) as waiting:
             await desk.until_waiting(id, "bob")
             async with exchange(
@@ -297,9 +297,9 @@ async def test_what_a_lost_answer_to_a_post_showed_is_shown_again(desk: Desk):
     id = await told(desk, "1", "2")
     post = {"sender": "bob", "content": "3", "idempotencyKey": "k"}
     path = f"/agent/rooms/{id}/messages"
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         async with exchange(desk.app, "POST", path, json_body=post, stalled=True) as lost:
-            await desk.read(id, after=2, wait=5)
+            await desk.read(id, after=2, wait=50)
             lost.hang_up()
             retried = (await desk.http.post(path, json=post)).json()
 

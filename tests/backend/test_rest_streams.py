@@ -21,7 +21,7 @@ async def test_a_stream_tells_what_is_there_and_what_comes_and_ends_after_the_cl
 ):
     id = (await desk.room())["roomId"]
     await desk.say(id, "alice", "before")
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         async with exchange(desk.app, "GET", f"/{face}/rooms/{id}/stream") as stream:
             await stream.until("before")
             await desk.say(id, "alice", "two\n\nlines")
@@ -46,7 +46,7 @@ async def test_a_stream_resumes_behind_the_larger_cursor(
     for n in range(4):
         await desk.say(id, "alice", f"text {n}")
     headers = {"Last-Event-ID": last_event_id}
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         async with exchange(
             desk.app, "GET", f"/agent/rooms/{id}/stream{query}", headers=headers
         ) as stream:
@@ -62,7 +62,7 @@ async def test_a_last_event_id_that_is_no_cursor_reads_from_the_start(
     id = (await desk.room())["roomId"]
     await desk.say(id, "alice", "one")
     headers = {"Last-Event-ID": last_event_id}
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         async with exchange(
             desk.app, "GET", f"/agent/rooms/{id}/stream", headers=headers
         ) as stream:
@@ -85,7 +85,7 @@ async def test_after_the_end_a_stream_answers_nothing_so_that_browsers_stop(desk
 async def test_a_stream_of_lines_tells_the_same(desk: Desk):
     id = (await desk.room())["roomId"]
     await desk.say(id, "alice", "one")
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         async with exchange(desk.app, "GET", f"/agent/rooms/{id}/stream", headers=NDJSON) as stream:
             await stream.until("one")
             await desk.say(id, "alice", "Go.", type="decision")
@@ -100,7 +100,7 @@ async def test_many_messages_stream_without_gap_or_double(desk: Desk):
     said = [{"sender": "alice", "content": "x", "type": "progress"}] * 100
     for _ in range(2):
         await desk.http.post(f"/agent/rooms/{id}/messages/batch", json={"messages": said})
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         async with exchange(desk.app, "GET", f"/agent/rooms/{id}/stream", headers=NDJSON) as stream:
             await stream.until('"seq":150')
             await desk.http.post(f"/agent/rooms/{id}/messages/batch", json={"messages": said})
@@ -113,7 +113,7 @@ async def test_deleting_the_room_or_stopping_the_server_ends_a_stream(desk: Desk
     made = await desk.room()
     id = made["roomId"]
     other = (await desk.room("other"))["roomId"]
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         async with (
             exchange(desk.app, "GET", f"/agent/rooms/{id}/stream") as deleted,
             exchange(desk.app, "GET", f"/agent/rooms/{other}/stream") as drained,
@@ -137,7 +137,7 @@ async def test_a_silent_stream_shows_that_the_server_is_there(
     monkeypatch.setattr("room_mcp.backend.following.KEEP_ALIVE_S", 0.01)
     id = (await desk.room())["roomId"]
     path = f"/agent/rooms/{id}/stream"
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         async with exchange(desk.app, "GET", path, headers={"Accept": accept}) as stream:
             await stream.until(sign * 2)
             await desk.say(id, "alice", "at last")

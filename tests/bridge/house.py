@@ -25,7 +25,7 @@ from room_mcp.client import RoomsClient
 from room_mcp.compose import EMBEDDED_URL, EmbeddedTransport
 from room_mcp.settings import Settings
 
-SOON_S = 5
+SOON_S = 20
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from house import Answer
 
 import room_mcp
 
-SOON_S = 10
+SOON_S = 20
 MAX_LINE_BYTES = 4 * 2**20
 
 MODERN = "2026-07-28"

@@ -40,7 +40,7 @@ def origin() -> httpx2.MockTransport:
 
 
 async def text(of: Client, tool: str, **arguments: object) -> str:
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         result = await of.call_tool(tool, dict(arguments))
     return "\n".join(one.text for one in result.content if isinstance(one, TextContent))
 

@@ -28,7 +28,7 @@ async def test_an_act_goes_on_when_its_caller_is_cancelled_after_it_began(store:
         may_end.wait(5)
         return says("hello")(room, past)
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         task = asyncio.ensure_future(store.act(room_id, decide))
         await began.wait()
         task.cancel()
@@ -53,7 +53,7 @@ async def test_a_caller_cancelled_in_the_moment_of_the_answer_is_let_go(store: S
             task.cancel()
         finish(work)
 
-    with pytest.MonkeyPatch.context() as patch, anyio.fail_after(5):
+    with pytest.MonkeyPatch.context() as patch, anyio.fail_after(20):
         patch.setattr(Work, "finish", cancelled_first)
         tasks.append(asyncio.ensure_future(store.act(room_id, says("hello"))))
         with pytest.raises(asyncio.CancelledError):

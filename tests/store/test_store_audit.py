@@ -210,7 +210,7 @@ async def test_each_refusal_is_written_once_whatever_is_committed_beside_it(stor
 async def test_refusals_are_written_by_themselves_soon(store: Store, other: Store):
     store.note_refusal(REFUSAL)
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         while not await all_entries(other):
             await anyio.lowlevel.checkpoint()
 

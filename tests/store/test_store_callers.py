@@ -31,7 +31,7 @@ def key_for(invitation: Invitation) -> ServerKey:
 
 
 async def use_arrives(store: Store, id: str, at: datetime) -> None:
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         while (key := await store.server_key(id)) is None or key.used_at != at:
             await anyio.lowlevel.checkpoint()
 

@@ -34,7 +34,7 @@ def held(path: Path) -> Iterator[None]:
 
 async def until_blocked(store: Store) -> None:
     """Until the writer waits for the lock."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         while not store._writer.is_blocked:  # pyright: ignore -- nothing outside tells
             await anyio.lowlevel.checkpoint()
 
@@ -42,7 +42,7 @@ async def until_blocked(store: Store) -> None:
 async def test_an_act_gives_up_at_its_deadline_and_is_not_done_later(store: Store, path: Path):
     room_id = await new_room(store)
 
-    with held(path), anyio.fail_after(5), pytest.raises(StoreBusy, match="nothing was committed"):
+    with held(path), anyio.fail_after(20), pytest.raises(StoreBusy, match="nothing was committed"):
         await store.act(room_id, says("too late"), timeout_s=0.05)
 
     await store.act(room_id, says("in time"))
@@ -52,7 +52,7 @@ async def test_an_act_gives_up_at_its_deadline_and_is_not_done_later(store: Stor
 async def test_a_batch_gives_up_at_its_deadline(store: Store, path: Path):
     room_id = await new_room(store)
 
-    with held(path), anyio.fail_after(5), pytest.raises(StoreBusy):
+    with held(path), anyio.fail_after(20), pytest.raises(StoreBusy):
         await store.act_all(room_id, [Act(says("too late"))], timeout_s=0.05)
 
     assert await contents(store, room_id) == []
@@ -63,7 +63,7 @@ async def test_creating_gives_up_at_the_default_deadline(
 ):
     monkeypatch.setattr(store_module, "DEFAULT_TIMEOUT_S", 0.05)
 
-    with held(path), anyio.fail_after(5), pytest.raises(StoreBusy):
+    with held(path), anyio.fail_after(20), pytest.raises(StoreBusy):
         await store.create(a_room())
 
     assert await store.directory() == []
@@ -76,7 +76,7 @@ async def test_an_act_that_waits_is_done_when_the_lock_comes_free(store: Store, 
         act = asyncio.ensure_future(store.act(room_id, says("patient")))
         await until_blocked(store)
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         await act
     assert await contents(store, room_id) == ["patient"]
 
@@ -84,7 +84,7 @@ async def test_an_act_that_waits_is_done_when_the_lock_comes_free(store: Store, 
 async def test_a_cancelled_caller_takes_a_waiting_act_back(store: Store, path: Path):
     room_id = await new_room(store)
 
-    with held(path), anyio.fail_after(5):
+    with held(path), anyio.fail_after(20):
         with anyio.move_on_after(0.05) as scope:
             await store.act(room_id, says("cancelled"))
         assert scope.cancelled_caught
@@ -96,7 +96,7 @@ async def test_a_cancelled_caller_takes_a_waiting_act_back(store: Store, path: P
 async def test_reading_does_not_wait_for_the_lock(store: Store, path: Path):
     room_id = await new_room(store, "hello")
 
-    with held(path), anyio.fail_after(5):
+    with held(path), anyio.fail_after(20):
         store.mark_read(room_id, "ann", Reading(1, 1))
 
         assert await contents(store, room_id) == ["hello"]
@@ -141,7 +141,7 @@ async def test_opening_gives_up_at_its_deadline_and_can_be_tried_again(
     monkeypatch.setattr(store_module, "DEFAULT_TIMEOUT_S", 0.05)
     store = open_store(path)
 
-    with held(path), anyio.fail_after(5), pytest.raises(StoreBusy, match="holds the lock"):
+    with held(path), anyio.fail_after(20), pytest.raises(StoreBusy, match="holds the lock"):
         await store.open()
 
     monkeypatch.setattr(store_module, "DEFAULT_TIMEOUT_S", 5)
