@@ -11,7 +11,6 @@ from room_mcp.rooms import skeleton
 from room_mcp.store.sqlite import migrating
 
 META = "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID"
-BUSY_MS = 10_000
 WORDS = "words_"  # how the tables begin that the full-text index consists of
 
 Schema = dict[tuple[str, str], str]
@@ -57,7 +56,6 @@ def take_back(path: Path, version: int) -> None:
 def connected(path: Path) -> Any:
     """The file as whoever runs the migrations has it, with what they call."""
     db: Any = apsw.Connection(str(path))
-    db.set_busy_timeout(BUSY_MS)  # a store that has closed may still be opening it to read
     db.create_scalar_function("skeleton", skeleton, 1, deterministic=True)
     return db
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import signal
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+import uvicorn
+from sse_starlette.sse import AppStatus
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from room_mcp.bridge import open_requests
+from room_mcp.bridge.http import McpOverHttp
 from room_mcp.bridge.open_requests import OpenRequests
+from room_mcp.bridge.server import build_open_server
+from room_mcp.compose import open_client
+from room_mcp.settings import Settings
 
 pytestmark = pytest.mark.anyio
 
@@ -108,3 +116,15 @@ async def test_nothing_new_begins_once_the_end_has(requests: OpenRequests):
     start, _ = await asked(requests.around(Response("said")))
 
     assert start["status"] == 503
+
+
+def test_a_signal_ends_no_stream_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """What is asked through it may not be answered yet; sse-starlette would not wait for that."""
+    monkeypatch.setattr(AppStatus, "enable_automatic_graceful_drain", True)
+    monkeypatch.setattr(AppStatus, "should_exit", False)
+    settings = Settings(home=tmp_path, store=str(tmp_path / "rooms.db"))
+    McpOverHttp(build_open_server(settings, open_client(settings)))
+
+    uvicorn.Server(uvicorn.Config("anywhere:app")).handle_exit(signal.SIGTERM, None)
+
+    assert not AppStatus.should_exit

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import threading
+from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -12,6 +14,8 @@ from store_talk import contents, new_room, says
 
 from room_mcp.rooms import Past, Room, Step
 from room_mcp.store.interface import Store
+from room_mcp.store.opening import open_store
+from room_mcp.store.sqlite import readers
 from room_mcp.store.sqlite.signals import NotifyFile
 from room_mcp.store.sqlite.work import Work
 
@@ -74,3 +78,24 @@ async def test_a_wake_up_file_that_cannot_be_written_doubles_nothing(
     await asyncio.gather(*(store.act(room_id, says(text)) for text in ("a", "b", "c")))
 
     assert await contents(store, room_id) == ["a", "b", "c"]
+
+
+async def test_nothing_has_the_file_open_once_the_store_is_closed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    connect, may_open = readers.connect_reader, threading.Event()
+
+    def late(*args: Any, **options: Any) -> Any:
+        if threading.current_thread() is not threading.main_thread():
+            may_open.wait(20)
+        return connect(*args, **options)
+
+    monkeypatch.setattr(readers, "connect_reader", late)
+    store = open_store(path)
+    await store.open()
+    closing = asyncio.ensure_future(store.aclose())
+    closed_before, _ = await asyncio.wait([closing], timeout=0.3)
+    may_open.set()
+    await closing
+
+    assert not closed_before

@@ -24,6 +24,7 @@ from mcp.server.sse import SseServerTransport
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.types import INVALID_REQUEST
 from pydantic import AnyHttpUrl
+from sse_starlette.sse import AppStatus
 from starlette.datastructures import Headers
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.responses import Response
@@ -85,6 +86,8 @@ class McpOverHttp:
         self._server = server
         self._keys = keys
         self._requests = OpenRequests()
+        # Else it ends all streams within half a second of a signal, with or without an answer.
+        AppStatus.disable_automatic_graceful_drain()
         self.routes: list[BaseRoute] = []
         # The app's own guard has looked at Host and Origin before; a second one, with a list of
         # its own, could only disagree.

@@ -34,6 +34,7 @@ class Readers:
 
     def __init__(self, path: Path, loop: asyncio.AbstractEventLoop, cache: RoomCache) -> None:
         self.gone = threading.Event()  # closed, and no connection is left
+        self.ended = asyncio.Event()  # the same, for the event loop
         self._path = path
         self._loop = loop
         self._cache = cache
@@ -93,6 +94,8 @@ class Readers:
                 self._serving -= 1
             if not self._serving:
                 self.gone.set()
+                with suppress(RuntimeError):  # the event loop has ended, and with it who waited
+                    self._loop.call_soon_threadsafe(self.ended.set)
 
     def _serve_jobs(self) -> None:
         db: Database | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -64,7 +64,7 @@ from .writer import Writer
 DEFAULT_TIMEOUT_S = 10.0
 LOOKED_UP_MESSAGES = 100  # more are read by a thread, so that the event loop goes on meanwhile
 MARKS_WAIT_S = 0.1  # what no commit took along by then is written by itself
-CLOSE_WAIT_S = 5.0  # for work that the writer has begun
+CLOSE_WAIT_S = 5.0  # for work that was begun
 COUNT_TIMEOUT_S = 1.0  # then callers are counted without the store for a while
 
 T = TypeVar("T")
@@ -166,7 +166,8 @@ class SqliteStore:
     async def aclose(self) -> None:
         """Finish what the writer has begun, refuse the rest, write marks and refusals.
 
-        Never waits for another process.
+        Never waits for another process, nor long for a query; else nothing of this store has the
+        files open afterwards.
         """
         if self._opening is None:
             return
@@ -179,10 +180,11 @@ class SqliteStore:
             self._readers.close()
         self._writer.close()
         if not self._writer.is_blocked:
-            try:
-                await asyncio.wait_for(self._stopped.wait(), CLOSE_WAIT_S)
-            except TimeoutError:
-                return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_WAIT_S):
+                    await self._stopped.wait()
+                    if was_open:
+                        await self._readers.ended.wait()
 
     def _must_be_open(self) -> None:
         if not self._is_open:
