@@ -13,6 +13,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 
 from room_mcp.store.opening import open_store
 
@@ -35,12 +36,16 @@ async def stop_and_go_on(
         idle_ms: After how long the server gives its transaction up, if not as usual.
     """
     seen, longest_s = Seen(), 0.0
-    store = open_store(url)
-    await store.open()
-    room = await a_room(store, "room")
-    door = StoreDoor(Impatient(store))  # type: ignore[arg-type]
-    process = await Stopping.start(url, room, seen.recording, str(idle_ms or ""))
-    async with crowd(door, seen.recording, [room]) as people:
+    async with AsyncExitStack() as stack:
+        store = open_store(url)
+        await store.open()
+        stack.push_async_callback(store.aclose)
+        room = await a_room(store, "room")
+        door = StoreDoor(Impatient(store))  # type: ignore[arg-type]
+        process = await stack.enter_async_context(
+            Stopping.started(url, room, seen.recording, str(idle_ms or ""))
+        )
+        people = await stack.enter_async_context(crowd(door, seen.recording, [room]))
         for number in range(times):
             await people.more_acknowledged(POSTS)
             async with asyncio.timeout(NOTICED_S):
@@ -58,7 +63,6 @@ async def stop_and_go_on(
             await people.more_acknowledged(POSTS)
         if code := await process.end():
             seen.findings.append(f"the stopped process ended with {code}")
-    await store.aclose()
     seen.findings += await check(seen.recording, url, [room])
     return seen, longest_s
 

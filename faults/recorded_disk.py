@@ -228,7 +228,7 @@ class _File(apsw.VFSFile):
 
 
 def let_threads_end() -> None:
-    """Wait for those of closed stores: they end, and even open files, behind `aclose`."""
+    """Wait for those of closed stores: where a query takes long, they end behind `aclose`."""
     for thread in threading.enumerate():
         if thread.name.startswith("room-mcp "):
             thread.join(CLOSING_S)

@@ -14,7 +14,8 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,17 +55,24 @@ class Stopping:
         self._recording = recording
 
     @classmethod
-    async def start(cls, place: Place, room: str, recording: Recording, *more: str) -> Stopping:
+    @asynccontextmanager
+    async def started(
+        cls, place: Place, room: str, recording: Recording, *more: str
+    ) -> AsyncGenerator[Stopping]:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "faults.stopping", str(place), room, *more),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )
-        stopping = cls(process, recording)
-        assert process.stdout is not None
-        await process.stdout.readline()  # it is open
-        return stopping
+        try:
+            assert process.stdout is not None
+            await process.stdout.readline()  # it is open
+            yield cls(process, recording)
+        finally:
+            if process.returncode is None:  # the run failed
+                process.kill()
+                await process.wait()
 
     async def stop(self) -> None:
         """Have it post and stop in the midst of it."""
@@ -93,12 +101,14 @@ class Stopping:
 async def stop_and_go_on(folder: Path, *, times: int, seconds: float) -> Seen:
     """One run. It is stopped for so many seconds, and until all others were refused."""
     path, seen = folder / "rooms.db", Seen()
-    store = open_store(path)
-    await store.open()
-    room = await a_room(store, "room")
-    door = StoreDoor(Impatient(store))  # type: ignore[arg-type]
-    process = await Stopping.start(path, room, seen.recording)
-    async with crowd(door, seen.recording, [room]) as people:
+    async with AsyncExitStack() as stack:
+        store = open_store(path)
+        await store.open()
+        stack.push_async_callback(store.aclose)
+        room = await a_room(store, "room")
+        door = StoreDoor(Impatient(store))  # type: ignore[arg-type]
+        process = await stack.enter_async_context(Stopping.started(path, room, seen.recording))
+        people = await stack.enter_async_context(crowd(door, seen.recording, [room]))
         for number in range(times):
             await people.more_acknowledged(POSTS)
             async with asyncio.timeout(NOTICED_S):
@@ -119,7 +129,6 @@ async def stop_and_go_on(folder: Path, *, times: int, seconds: float) -> Seen:
         await people.more_acknowledged(POSTS)
         if code := await process.end():
             seen.findings.append(f"the stopped process ended with {code}")
-    await store.aclose()
     seen.findings += await check(seen.recording, path, [room])
     return seen
 

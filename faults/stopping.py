@@ -11,9 +11,9 @@ the server gives it up, after IDLE_MS if that is told.
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
+import threading
 from typing import Any
 
 import apsw
@@ -24,6 +24,15 @@ from .child import OPENING, orders, write_out
 from .recording import Call, Recording, StoreDoor, post
 
 POSTS = 5  # before and after it stops
+
+
+def stop_here() -> None:
+    """Stop this process, with this thread where it is.
+
+    What is sent to the process goes to its main thread: on a busy machine this one would go on
+    until that one runs.
+    """
+    signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
 
 class StoppingDisk(apsw.VFS):
@@ -46,7 +55,7 @@ class _File(apsw.VFSFile):
     def xWrite(self, data: Any, offset: int) -> None:  # SQLite's name
         if self._is_wal and self._disk.is_due:
             self._disk.is_due = False
-            os.kill(os.getpid(), signal.SIGSTOP)
+            stop_here()
         super().xWrite(data, offset)  # pyright: ignore[reportUnknownMemberType] -- apsw's stub
 
 
@@ -66,7 +75,7 @@ class StoppingCommits:
         async def committed(db: Any) -> None:
             if self.is_due:
                 self.is_due = False
-                os.kill(os.getpid(), signal.SIGSTOP)
+                stop_here()
             await commit(db)
 
         database.commit = committed
