@@ -125,6 +125,8 @@ def test_a_signal_ends_no_stream_by_itself(tmp_path: Path, monkeypatch: pytest.M
     settings = Settings(home=tmp_path, store=str(tmp_path / "rooms.db"))
     McpOverHttp(build_open_server(settings, open_client(settings)))
 
-    uvicorn.Server(uvicorn.Config("anywhere:app")).handle_exit(signal.SIGTERM, None)
+    uvicorn.Server(uvicorn.Config("anywhere:app", log_config=None)).handle_exit(
+        signal.SIGTERM, None
+    )
 
     assert not AppStatus.should_exit
