@@ -13,15 +13,12 @@ import asyncio
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
-
-from room_mcp.store.opening import open_store
 
 from .clusters import Cluster, skipped
-from .crowd import CALLERS, crowd
-from .ground import Seen, a_room, check
-from .recording import StoreDoor, read
-from .stopped import NOTICED_S, POSTS, STOPPED_S, TIMES, Impatient, Stopping
+from .crowd import CALLERS
+from .ground import Seen, check
+from .recording import read
+from .stopped import NOTICED_S, POSTS, STOPPED_S, TIMES, scene
 
 READ_S = 4.0  # for one page, while nobody can write; less than a server gives such a room up after
 
@@ -36,16 +33,8 @@ async def stop_and_go_on(
         idle_ms: After how long the server gives its transaction up, if not as usual.
     """
     seen, longest_s = Seen(), 0.0
-    async with AsyncExitStack() as stack:
-        store = open_store(url)
-        await store.open()
-        stack.push_async_callback(store.aclose)
-        room = await a_room(store, "room")
-        door = StoreDoor(Impatient(store))  # type: ignore[arg-type]
-        process = await stack.enter_async_context(
-            Stopping.started(url, room, seen.recording, str(idle_ms or ""))
-        )
-        people = await stack.enter_async_context(crowd(door, seen.recording, [room]))
+    begun = scene(url, seen.recording, str(idle_ms or ""))
+    async with begun as (room, door, process, people):
         for number in range(times):
             await people.more_acknowledged(POSTS)
             async with asyncio.timeout(NOTICED_S):

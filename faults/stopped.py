@@ -17,12 +17,12 @@ import tempfile
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from room_mcp.store.interface import Store
 from room_mcp.store.opening import open_store
 
-from .crowd import CALLERS, crowd
+from .crowd import CALLERS, Watched, crowd
 from .ground import Place, Seen, a_room, check
 from .recording import Recording, StoreDoor, read
 
@@ -98,17 +98,33 @@ class Stopping:
         return self._process.returncode or 0
 
 
-async def stop_and_go_on(folder: Path, *, times: int, seconds: float) -> Seen:
-    """One run. It is stopped for so many seconds, and until all others were refused."""
-    path, seen = folder / "rooms.db", Seen()
+class Scene(NamedTuple):
+    """A room in which a crowd talks, and another process that can be stopped in the midst."""
+
+    room: str
+    door: StoreDoor
+    process: Stopping
+    people: Watched
+
+
+@asynccontextmanager
+async def scene(place: Place, recording: Recording, *more: str) -> AsyncGenerator[Scene]:
+    """`more` are arguments for the process."""
     async with AsyncExitStack() as stack:
-        store = open_store(path)
+        store = open_store(place)
         await store.open()
         stack.push_async_callback(store.aclose)
         room = await a_room(store, "room")
         door = StoreDoor(Impatient(store))  # type: ignore[arg-type]
-        process = await stack.enter_async_context(Stopping.started(path, room, seen.recording))
-        people = await stack.enter_async_context(crowd(door, seen.recording, [room]))
+        process = await stack.enter_async_context(Stopping.started(place, room, recording, *more))
+        people = await stack.enter_async_context(crowd(door, recording, [room]))
+        yield Scene(room, door, process, people)
+
+
+async def stop_and_go_on(folder: Path, *, times: int, seconds: float) -> Seen:
+    """One run. It is stopped for so many seconds, and until all others were refused."""
+    path, seen = folder / "rooms.db", Seen()
+    async with scene(path, seen.recording) as (room, door, process, people):
         for number in range(times):
             await people.more_acknowledged(POSTS)
             async with asyncio.timeout(NOTICED_S):
