@@ -12,7 +12,7 @@ from room_mcp.rooms import Message
 from room_mcp.store.cache import RoomCache
 from room_mcp.store.codec import micros
 from room_mcp.store.interface import MAX_AHEAD
-from room_mcp.store.postgres.batch import AHEAD_MESSAGES
+from room_mcp.store.postgres.batch import AHEAD_MESSAGES, AHEAD_RATIO
 from room_mcp.store.postgres.notices import notice
 from room_mcp.store.postgres.rows import Known, message_values
 from room_mcp.store.postgres.sessions import SESSION
@@ -86,11 +86,10 @@ class BarePostgres:
         said = [(no, at, *message_values(one)[1:], self._words) for at, (_, one, _) in numbered]
         keys = [(no, one.sender, key, FINGERPRINT, at) for at, (_, one, key) in numbered]
         rooms = [(no, rev + 1, seq + len(items), self._state, None)]
-        while len(said) > AHEAD_MESSAGES:
-            await db.fetchrow(
-                SAID, *_columns(said[:AHEAD_MESSAGES]), *_columns(keys[:AHEAD_MESSAGES])
-            )
-            del said[:AHEAD_MESSAGES], keys[:AHEAD_MESSAGES]
+        ahead = len(said) * AHEAD_RATIO // (AHEAD_RATIO + 1)
+        if ahead >= AHEAD_MESSAGES:
+            await db.fetchrow(SAID, *_columns(said[:ahead]), *_columns(keys[:ahead]))
+            del said[:ahead], keys[:ahead]
         await db.fetchrow(
             WRITE,
             *_columns(said),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -48,7 +47,7 @@ messages = some.builds(
 
 
 def numbered(said: Sequence[Message], after: int = 0) -> tuple[Message, ...]:
-    return tuple(replace(one, seq=after + at) for at, one in enumerate(said, 1))
+    return tuple(one._replace(seq=after + at) for at, one in enumerate(said, 1))
 
 
 def a_chain(said: Sequence[Message], head: str = NO_HEAD, after: int = 0) -> tuple[Message, ...]:
@@ -110,8 +109,8 @@ def test_without_a_chain_a_step_stays_the_same():
 
 
 def test_the_hash_does_not_depend_on_the_order_of_an_objects_fields():
-    one = replace(note(""), content={"a": 1, "b": [{"c": 2, "d": 3}]})
-    two = replace(note(""), content={"b": [{"d": 3, "c": 2}], "a": 1})
+    one = note("")._replace(content={"a": 1, "b": [{"c": 2, "d": 3}]})
+    two = note("")._replace(content={"b": [{"d": 3, "c": 2}], "a": 1})
 
     assert link(NO_HEAD, one) == link(NO_HEAD, two)
 
@@ -247,16 +246,16 @@ def test_the_first_message_that_is_wrong_is_named(order: list[int], broken_at: i
 def test_a_changed_message_is_named():
     one, two, three = a_chain([note("one"), note("two"), note("three")])
 
-    found = verified([one, replace(two, content="no"), three])
+    found = verified([one, two._replace(content="no"), three])
 
     assert (found.broken_at, found.count) == (2, 1)
 
 
 def test_a_message_of_another_room_is_named():
     one, two = a_chain([note("one"), note("two")])
-    other = replace(two, room_id="r2")
+    other = two._replace(room_id="r2")
 
-    found = verified([one, replace(other, chain=link(one.chain or "", other))])
+    found = verified([one, other._replace(chain=link(one.chain or "", other))])
 
     assert found.broken_at == 2
 
@@ -269,7 +268,7 @@ def test_without_the_head_an_end_that_is_missing_does_not_show():
 
 
 def test_texts_that_were_erased_cannot_be_verified():
-    erased = [replace(one, content=None) for one in numbered([note("one"), note("two")])]
+    erased = [one._replace(content=None) for one in numbered([note("one"), note("two")])]
     rest = a_chain([note("three")], after=2)
 
     found = verified([*erased, *rest], rest[-1].chain)
@@ -280,7 +279,7 @@ def test_texts_that_were_erased_cannot_be_verified():
 def test_a_text_that_was_taken_out_behind_others_is_found():
     one, two = a_chain([note("one"), note("two")])
 
-    found = verified([one, replace(two, content=None, chain=None)])
+    found = verified([one, two._replace(content=None, chain=None)])
 
     assert found.broken_at == 2
 
@@ -288,7 +287,7 @@ def test_a_text_that_was_taken_out_behind_others_is_found():
 def test_a_message_without_a_hash_is_found():
     one, two = a_chain([note("one"), note("two")])
 
-    found = verified([replace(one, chain=None), two])
+    found = verified([one._replace(chain=None), two])
 
     assert (found.broken_at, found.problem) == (1, "it has no hash")
 

@@ -8,7 +8,7 @@ from functools import cached_property
 import pytest
 from room_talk import NOON
 
-from room_mcp.rooms import Member, Message, Room
+from room_mcp.rooms import Member, Room
 from room_mcp.rooms.admission import Admission
 from room_mcp.rooms.copying import changed
 
@@ -34,7 +34,7 @@ def test_a_field_that_is_none_is_refused():
         changed(ROOM, nmae="other")
 
 
-@pytest.mark.parametrize("kind", [Room, Member, Message, Admission])
+@pytest.mark.parametrize("kind", [Room, Member, Admission])
 def test_what_is_copied_so_keeps_nothing_beside_its_fields(kind: type):
     assert is_dataclass(kind)
     assert not hasattr(kind, "__post_init__")

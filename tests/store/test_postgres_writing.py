@@ -29,13 +29,13 @@ from store_talk import (
     says,
 )
 
-from room_mcp.rooms import Past, Room, Step
+from room_mcp.rooms import Message, Past, Room, Step
 from room_mcp.rooms.refusals import RoomNotFound
 from room_mcp.store.auditing import Entry
 from room_mcp.store.interface import Act, OutcomeUnknown, Reading, Store, StoreBusy, StoreError
 from room_mcp.store.limiting import Rate
 from room_mcp.store.opening import open_store
-from room_mcp.store.postgres import PostgresStore, schema
+from room_mcp.store.postgres import PostgresStore, batch, schema
 from room_mcp.store.postgres.batch import AHEAD_MESSAGES
 
 pytestmark = pytest.mark.anyio
@@ -394,6 +394,24 @@ async def test_what_cannot_be_written_leaves_the_others_alone(store: Store):
 
     assert [isinstance(one, Exception) for one in results] == [id == rooms[1] for id in rooms]
     assert [await contents(store, id) for id in rooms[:3]] == [["well"], [], ["well"]]
+
+
+async def test_what_cannot_be_made_a_row_leaves_the_others_alone(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    def words_value(message: Message) -> str | None:
+        if message.content == "bad":
+            raise ZeroDivisionError
+        return None
+
+    room = await new_room(store)
+    monkeypatch.setattr(batch, "words_value", words_value)
+    acts = [store.act(room, says(text)) for text in ("one", "bad", "two")]
+
+    results = await asyncio.gather(*acts, return_exceptions=True)
+
+    assert [isinstance(one, ZeroDivisionError) for one in results] == [False, True, False]
+    assert await everything(store, room) == ["one", "two"]
 
 
 async def test_a_long_message_of_many_words_is_kept_and_found(store: Store):

@@ -47,6 +47,7 @@ DRAFTS = st.builds(
     TYPES,
     to=st.lists(NAMES, max_size=2).map(tuple),
     reply_to=st.sampled_from([*[None] * 6, 1, 2, 9]),
+    sender_type=st.sampled_from(["agent", "agent", "agent", "human"]),
     if_last_seq=st.sampled_from([*[None] * 9, 3]),
 )
 SMALL = contract_from({"terminal": [{"type": "decision"}], "budget": {"messages": 6}})
@@ -180,7 +181,7 @@ class AnyUse(RuleBasedStateMachine):
         room_id = data.draw(st.sampled_from([id for id, said in self.said.items() if said]))
         before = data.draw(st.sampled_from(self.said[room_id]))
         assert before.act.key is not None
-        draft = replace(before.draft, content="another one") if changed else before.draft
+        draft = before.draft._replace(content="another one") if changed else before.draft
         self.say(room_id, [posting(draft, before.act.key.key, self.now)])
 
     @rule(at=PLACES, what=st.sampled_from(["pause", "resume", "close", "reopen"]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -133,7 +133,7 @@ class _Replay(Rehearsal):
         draft = message.draft
         if draft.reply_to is not None:
             # What answered a message that is not here now answers nothing.
-            draft = replace(draft, reply_to=self._seqs.get(draft.reply_to))
+            draft = draft._replace(reply_to=self._seqs.get(draft.reply_to))
         return self.act(lambda room, past: room.post(draft, proof=Proof(), stamp=stamp, past=past))
 
     # ---- what is told ---------------------------------------------------------------------------

@@ -101,6 +101,11 @@ class Budget:
         return self.room.is_unlimited and self.member.is_unlimited
 
     @cached_property
+    def can_be_spent(self) -> bool:
+        """Whether what is said, or the time that it takes, is limited in any way."""
+        return not self.is_unlimited or self.lifetime_s is not None
+
+    @cached_property
     def is_timed(self) -> bool:
         """Whether time alone can end the room."""
         return self.lifetime_s is not None or self.idle_s is not None

@@ -54,7 +54,7 @@ def chained(head: str | None, step: Step) -> Step:
     linked: list[Message] = []
     for message in step.messages:
         head = link(head, message)
-        linked.append(changed(message, chain=head))
+        linked.append(message._replace(chain=head))
     if step.room.chain == head:
         return step
     return step._replace(room=changed(step.room, chain=head), messages=tuple(linked))

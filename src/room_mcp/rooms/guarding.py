@@ -33,16 +33,17 @@ AT_REST = Standing()
 class Judged(NamedTuple):
     """`notice` is for the sender, in words; empty: nothing to say. `is_quiet`: wakes nobody.
 
-    `is_stalled`: the room has to close over it.
+    `standing` is None where it is as before. `is_stalled`: the room has to close over it.
     """
 
-    standing: Standing
+    standing: Standing | None
     notice: str = ""
     is_quiet: bool = False
     is_stalled: bool = False
 
 
-UNJUDGED = Judged(AT_REST)
+AS_BEFORE = Judged(None)
+BEGUN_ANEW = Judged(AT_REST)
 
 
 def judged(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Any, Literal, NamedTuple
@@ -76,8 +75,7 @@ def wake_rule(type: str, sender_type: SenderType) -> Wakes:
     return _WAKES.get(type, Wakes.SMALL_ROOM)
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """What a sender wants to say, before the room has numbered it.
 
     `content` is kept exactly as sent; `to` are names; `reply_to` is a seq of the same room;
@@ -100,7 +98,8 @@ class Draft:
     @property
     def text(self) -> str:
         """The words of the content, for mentions and search."""
-        return " ".join(words_in(self.content))
+        content = self.content
+        return content if isinstance(content, str) else " ".join(words_in(content))
 
 
 def words_in(content: Content) -> Sequence[str]:
@@ -133,8 +132,7 @@ class Stamp(NamedTuple):
     ids: tuple[str, str]
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(NamedTuple):
     """A message as the room keeps it; `seq` counts 1, 2, 3 … in its room without gaps.
 
     `chain` is its hash in a room that has a chain, while its text is there.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from importlib.resources import files
 
@@ -99,7 +99,7 @@ def folded(text: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
-def mentioned(text: str, names: Sequence[str]) -> tuple[str, ...]:
+def mentioned(text: str, names: Iterable[str]) -> tuple[str, ...]:
     """Those of `names` that `text` mentions as `@name`, in the order of `names`.
 
     A mention stands alone: `@al` does not mention `alice`, and `me@bob.com` not `bob`.
@@ -107,6 +107,7 @@ def mentioned(text: str, names: Sequence[str]) -> tuple[str, ...]:
     """
     if "@" not in text:
         return ()
+    names = list(names)
     known = {skeleton(name) for name in names}
     found: set[str] = set()
     for match in _mention(text.isascii()).finditer(text):

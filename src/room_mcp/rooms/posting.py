@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from types import MappingProxyType
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from .budget import Allowance, Spent, is_told, newly_told
 from .checking import Checked
 from .closing import conclusion_of
+from .contract import Contract
 from .copying import changed
 from .expectations import Expectations, after_message, meant_by, meets
 from .guard import Features, Verdict
-from .guarding import UNJUDGED, Judged, judged
+from .guarding import AS_BEFORE, AT_REST, BEGUN_ANEW, Judged, judged
 from .members import Member
 from .message import BUILT_IN_TYPES, Draft, Message, Stamp, Wakes
 from .names import mentioned, skeleton
@@ -45,30 +46,21 @@ class Past(Protocol):
         ...
 
 
-class Posted(NamedTuple, Generic[R]):
-    """The room after the message, and what its sender is told beside it.
-
-    `is_stalled`: it goes on without progress, and its contract wants such a room closed.
-    """
-
-    room: R
-    message: Message
-    notices: tuple[str, ...]
-    is_stalled: bool
-
-
 def posted(
     room: R, draft: Draft, checked: Checked, sender: Member, stamp: Stamp, past: Past
-) -> Posted[R]:
+) -> tuple[R, Message, tuple[str, ...], bool]:
     """Take a draft of a sender who may speak.
+
+    Returns:
+        The room after the message, the message, what its sender is told beside it, and whether
+        the room goes on without progress, and its contract wants such a room closed.
 
     Raises:
         RoleMayNot, NotAMember, RoomFull, BudgetSpent, Hushed, WorkTaken, Malformed: As they say.
     """
     contract = room.contract
     _must_be_allowed(room, draft, sender)
-    rules = [contract.terminal[at] for at in checked.endings]
-    may_end = bool(rules) and any(not rule.by or sender.role in rule.by for rule in rules)
+    may_end = bool(checked.endings) and _may_end(contract, checked, sender)
     here = room.active_members
     size_bytes = draft.size_bytes
     _must_have_space(room, size_bytes, reserve=FULL_ROOM_RESERVE_BYTES if may_end else 0)
@@ -77,12 +69,12 @@ def posted(
     message = _message_from(room, draft, sender, here, stamp, past.author_of)
     by_guard = _judged(room, message, checked, sender, past, may_end=may_end)
     if by_guard.is_quiet:
-        message = changed(message, wakes=())
+        message = message._replace(wakes=())
     # A user type answers all of its kind, unless it says which.
     answers_all = draft.reply_to is None and draft.type not in BUILT_IN_TYPES
     open_now = after_message(room.expectations, message, contract, here, answers_all=answers_all)
     after, notices = _after(room, message, checked, sender, size_bytes, by_guard, open_now)
-    return Posted(after, message, notices, by_guard.is_stalled)
+    return after, message, notices, by_guard.is_stalled
 
 
 # ---- what is refused -----------------------------------------------------------------------------
@@ -108,6 +100,11 @@ def _must_be_allowed(room: RoomState, draft: Draft, sender: Member) -> None:
             role=role.name,
             maySend=list(may),
         )
+
+
+def _may_end(contract: Contract, checked: Checked, sender: Member) -> bool:
+    rules = (contract.terminal[at] for at in checked.endings)
+    return any(not rule.by or sender.role in rule.by for rule in rules)
 
 
 def _must_have_space(room: RoomState, size_bytes: int, reserve: int) -> None:
@@ -201,13 +198,12 @@ def _message_from(
         content=draft.content,
         to=tuple(dict.fromkeys([_known_as(room, name) for name in draft.to])) if draft.to else (),
         reply_to=reply_to,
-        mentions=mentioned(draft.text, [member.name for member in here]),
+        mentions=mentioned(draft.text, (member.name for member in here)),
     )
     rule = contract.wake_rule(draft.type, draft.sender_type)
     if rule is Wakes.AUTHOR and reply_to is None and draft.type not in BUILT_IN_TYPES:
         rule = Wakes.SMALL_ROOM  # it answers nothing that is open
-    woken = woken_by(message, rule, here, author_of)
-    return changed(message, wakes=woken) if woken else message
+    return message._replace(wakes=woken_by(message, rule, here, author_of))
 
 
 def _known_as(room: RoomState, name: str) -> str:
@@ -228,13 +224,13 @@ def _judged(
     contract = room.contract
     human = message.sender_type == "human"
     if checked.features is None:
-        return Judged(sender.standing)
+        return AS_BEFORE
     scored = not contract.is_exempt(message.type, sender.role)
     verdict = past.judge(checked.features, sender.name, scored=scored, human=human)
     if verdict is None:
-        return Judged(sender.standing)
+        return AS_BEFORE
     if human:
-        return UNJUDGED
+        return BEGUN_ANEW
     in_loop = {sender.name, verdict.partner}
     return judged(
         contract,
@@ -275,25 +271,29 @@ def _after(
 ) -> tuple[R, tuple[str, ...]]:
     budget = room.contract.budget
     spent, own, told = room.spent, sender.spent, 0
+    reserve_since = room.reserve_since
     by_agent = message.sender_type != "human"
     if by_agent:
         counted = budget.counts(message.type)
         spent = spent.after(message.type, size_bytes, counted=counted)
         own = own.after(message.type, size_bytes, counted=counted)
-        told = newly_told(sender.told_percent, _percent(room, spent, own, message.at))
+        if budget.can_be_spent:
+            told = newly_told(sender.told_percent, _percent(room, spent, own, message.at))
+    if reserve_since is None and budget.can_be_spent and budget.room.is_spent(spent):
+        reserve_since = message.at
     member = changed(
         sender,
         messages=sender.messages + 1,
         size_bytes=sender.size_bytes + size_bytes,
         spent=own,
-        standing=by_guard.standing,
+        standing=by_guard.standing or sender.standing,
         told_percent=told or sender.told_percent,
     )
     after = changed(
         room,
-        members=MappingProxyType({**room.members, skeleton(sender.name): member}),
+        members=MappingProxyType(room.members | {skeleton(sender.name): member}),
         spent=spent,
-        reserve_since=_reserve_since(room, spent, message.at),
+        reserve_since=reserve_since,
         last_seq=message.seq,
         last_at=message.at,
         size_bytes=room.size_bytes + size_bytes,
@@ -319,12 +319,6 @@ def _percent(room: RoomState, spent: Spent, own: Spent, at: datetime) -> int:
     return max(budget.room.percent(spent), budget.member.percent(own), of_time)
 
 
-def _reserve_since(room: RoomState, spent: Spent, at: datetime) -> datetime | None:
-    if room.reserve_since is None and room.contract.budget.room.is_spent(spent):
-        return at
-    return room.reserve_since
-
-
 def _verdicts(
     room: RoomState, message: Message, checked: Checked, sender: Member
 ) -> tuple[Cast, ...]:
@@ -344,7 +338,7 @@ def _verdicts(
 def _heard_a_person(room: R) -> R:
     """A person spoke: the guard begins anew with everybody."""
     members = {
-        key: changed(member, standing=UNJUDGED.standing) if member.standing.score else member
+        key: changed(member, standing=AT_REST) if member.standing.score else member
         for key, member in room.members.items()
     }
     return changed(room, members=MappingProxyType(members))

@@ -39,6 +39,7 @@ from .refusals import (
     SeqMismatch,
 )
 from .state import Lifecycle, RoomState
+from .verdicts import Verdict
 
 _AFTER = {  # how a room says that a limit ended it
     "budget": "The budget of this room is spent.",
@@ -188,33 +189,30 @@ class Room(RoomState):
             prepared = checked(self.contract, draft)
         elif prepared.contract is not self.contract and prepared.contract != self.contract:
             raise ContractChanged("The rules of this room have changed meanwhile.")
-        sender = self._speaker(draft, proof, stamp)
+        room, sender = self._with_speaker(draft, proof, stamp)
         if sender.muted:
             raise Muted(f"The owner of this room has muted {sender.name!r}.")
-        room = self if self.member(sender.name) else self.having(sender)
-        done = posted(room, draft, prepared, sender, stamp, past)
-        step = done.room._ended_if_decided(stamp, done.message)
-        if step.room.closing is None and done.is_stalled:
-            step = done.room._ended("stalled", stamp.ids[1])
-        if step.room.closing is None and done.room._reserve_is_spent:
-            step = done.room._ended("budget", stamp.ids[1])
+        room, message, notices, is_stalled = posted(room, draft, prepared, sender, stamp, past)
+        end = room._end_by(message, stamp, is_stalled=is_stalled)
+        if end is None:
+            return Step(room, (message,), notices)
         # Whoever has ended the room need not be told how to go on in it.
-        notices = () if step.room.closing else done.notices
-        return Step(step.room, (done.message, *step.messages), notices)
+        return Step(end.room, (message, *end.messages))
 
-    def _speaker(self, draft: Draft, proof: Proof, stamp: Stamp) -> Member:
-        """The sender, who joins or comes back by speaking; using a key protects the name."""
+    def _with_speaker(self, draft: Draft, proof: Proof, stamp: Stamp) -> tuple[Room, Member]:
+        """The sender, and the room that he joins or comes back into by speaking; using a key
+        protects the name."""
         known = self.members.get(skeleton(draft.sender))
+        if known is not None:
+            self.must_hold_name(known, proof)
         if known is None or not known.active:
-            if known is not None:
-                self.must_hold_name(known, proof)
             self._must_join_by_speaking(draft, proof)
             wish = Wish(draft.sender, kind=draft.sender_type)
-            return entered(self, wish, proof, stamp).must_be_member(draft.sender)
-        self.must_hold_name(known, proof)
-        if known.protected or not proof.shows(known.key_hash):
-            return known
-        return changed(known, protected=True)
+            sender = entered(self, wish, proof, stamp).must_be_member(draft.sender)
+            return self.having(sender), sender
+        if not known.protected and proof.shows(known.key_hash):
+            known = changed(known, protected=True)
+        return self, known
 
     def _must_join_by_speaking(self, draft: Draft, proof: Proof) -> None:
         """Raises NotAMember, NotYetAdmitted or Barred where that takes more than a message."""
@@ -396,11 +394,24 @@ class Room(RoomState):
     def _said(self, type: str, by: str, id: str, at: datetime) -> Message:
         return notice(self.id, self.last_seq + 1, id, type, {"by": by}, at)
 
-    def _ended_if_decided(self, stamp: Stamp, message: Message | None = None) -> Step:
-        """The room, closed if the verdicts that were cast are enough; `message` is the last one."""
+    def _ended_if_decided(self, stamp: Stamp) -> Step:
+        """The room, closed if the verdicts that were cast are enough without who has left."""
         verdict = self.deciding
-        if verdict is None:
-            return Step(self)
+        return Step(self) if verdict is None else self._decided_by(verdict, stamp)
+
+    def _end_by(self, message: Message, stamp: Stamp, *, is_stalled: bool) -> Step | None:
+        """The end that this message, the last one, has brought about; None if it has not."""
+        verdict = self.deciding
+        if verdict is not None:
+            return self._decided_by(verdict, stamp, message)
+        if is_stalled:
+            return self._ended("stalled", stamp.ids[1])
+        if self._reserve_is_spent:
+            return self._ended("budget", stamp.ids[1])
+        return None
+
+    def _decided_by(self, verdict: Verdict, stamp: Stamp, message: Message | None = None) -> Step:
+        """The room, closed by a verdict; `message` is the last one, if it may be what cast it."""
         conclusion = verdict.conclusion
         if message is not None and message.seq == verdict.seq and message.content is not None:
             field_name = self.contract.terminal[verdict.rule].conclusion_from

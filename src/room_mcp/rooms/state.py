@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
@@ -31,6 +30,7 @@ from .templates import OPEN
 from .verdicts import Verdict, Verdicts, deciding
 
 Lifecycle = Literal["open", "paused", "closed"]
+Members = MappingProxyType[str, Member]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class RoomState:
     owner_key_hash: str | None = None
     max_bytes: int | None = None
     lifecycle: Lifecycle = "open"
-    members: Mapping[str, Member] = field(default_factory=lambda: MappingProxyType({}))
+    members: Members = field(default_factory=lambda: MappingProxyType({}))
     expectations: Expectations = ()
     verdicts: Verdicts = ()
     spent: Spent = NOTHING_SPENT
@@ -276,7 +276,7 @@ class RoomState:
 
     def having(self, member: Member) -> Self:
         """The room with this member, new or changed."""
-        members = {**self.members, skeleton(member.name): member}
+        members = self.members | {skeleton(member.name): member}
         return changed(self, members=MappingProxyType(members))
 
     def time(self, stamp: Stamp) -> datetime:

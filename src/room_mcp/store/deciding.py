@@ -29,37 +29,36 @@ _skeleton = lru_cache(maxsize=4_096)(skeleton)
 
 
 class Stage:
-    """What one piece of work has decided so far; dropped as a whole when it fails."""
+    """What one piece of work has decided so far, which is the past of what it decides next;
+    dropped as a whole when it fails.
 
-    def __init__(self, room: Room) -> None:
+    `judged` is the message that the guard was asked about last.
+    """
+
+    __slots__ = ("_decisions", "entries", "judged", "keys", "messages", "no", "room")
+
+    def __init__(self, decisions: Decisions, no: int, room: Room) -> None:
+        self._decisions = decisions
+        self.no = no
         self.room = room
         self.messages: list[Message] = []
         self.keys: dict[KeyRow, tuple[bytes, int]] = {}
         self.entries: list[Entry] = []
-
-
-class _Past:
-    """What one decision may ask; `judged` is the message that the guard was asked about."""
-
-    def __init__(self, decisions: Decisions, no: int, stage: Stage) -> None:
-        self._decisions = decisions
-        self._no = no
-        self._stage = stage
         self.judged: Heard | None = None
 
     def author_of(self, seq: int) -> str | None:
-        for message in self._stage.messages:
+        for message in self.messages:
             if message.seq == seq:
                 return message.sender
-        return self._decisions.author(self._no, seq)
+        return self._decisions.author(self.no, seq)
 
     def judge(
         self, features: Features, sender: str, *, scored: bool, human: bool
     ) -> Verdict | None:
-        room = self._stage.room
+        room = self.room
         self.judged = Heard(room.last_seq + 1, sender, scored, human, features)
         try:
-            memory = self._decisions.memory(self._no, room)
+            memory = self._decisions.memory(self.no, room)
             return memory.judge(features, sender, type=type_as(scored), human=human)
         except self._decisions.source.failures:
             raise
@@ -96,19 +95,26 @@ class Decisions:
 
     def no(self, room_id: str) -> int:
         """The room's number. Raises RoomNotFound."""
-        kept = self.loaded.get(room_id)
-        if kept is None:
-            raise RoomNotFound("No room has this id.")
-        return kept.no
+        return self._loaded(room_id).no
 
     def room(self, room_id: str) -> Room:
         """The room after what this transaction did to it so far. Raises RoomNotFound."""
-        self.no(room_id)
-        return self.rooms.get(room_id) or self.loaded[room_id].room
+        kept = self._loaded(room_id)
+        return self.rooms.get(room_id) or kept.room
 
     def past(self, room_id: str) -> Past:
         """What a decision may ask, also about messages that are not written yet."""
-        return _Past(self, self.no(room_id), Stage(self.room(room_id)))
+        return self._stage(room_id)
+
+    def _loaded(self, room_id: str) -> Kept:
+        kept = self.loaded.get(room_id)
+        if kept is None:
+            raise RoomNotFound("No room has this id.")
+        return kept
+
+    def _stage(self, room_id: str) -> Stage:
+        kept = self._loaded(room_id)
+        return Stage(self, kept.no, self.rooms.get(room_id) or kept.room)
 
     def author(self, no: int, seq: int) -> str | None:
         """Who sent that number, as far as earlier work of this transaction and the store know."""
@@ -127,53 +133,52 @@ class Decisions:
 
     def act(self, room_id: str, acts: Sequence[Act]) -> list[Done | Refusal]:
         """Decide in order; a refusal stands in place of what its act would have done."""
-        no = self.no(room_id)
-        before = self.room(room_id)
-        stage = Stage(before)
+        stage = self._stage(room_id)
+        last_seq = stage.room.last_seq
         results: list[Done | Refusal] = []
         try:
             for act in acts:
                 try:
-                    results.append(self._decided(no, stage, act))
+                    results.append(self._decided(stage, act))
                 except Refusal as refusal:
                     results.append(refusal)
+            self.accept(stage)
         except BaseException:
-            self.hearing.unhear(room_id, before.last_seq)
+            self.hearing.unhear(room_id, last_seq)
             raise
-        self.accept(no, stage)
         return results
 
     def put(self, room: Room, messages: Sequence[Message] = ()) -> None:
         """Take a room as it is now, with new messages of it."""
-        stage = Stage(room)
+        stage = Stage(self, self.no(room.id), room)
         stage.messages += messages
-        self.accept(self.no(room.id), stage)
+        self.accept(stage)
 
     def record(self, entry: Entry | None) -> None:
         """Put an entry into the audit, with all else that this transaction writes."""
         if entry is not None:
             self.entries.append(entry)
 
-    def _decided(self, no: int, stage: Stage, act: Act) -> Done:
-        key = None if act.key is None else key_row(no, act.key)
-        if key is not None and act.key is not None:
-            first = stage.keys.get(key) or self.keys.get(key) or self.earlier.get(key)
+    def _decided(self, stage: Stage, act: Act) -> Done:
+        decide, key, entry = act
+        row = None if key is None else key_row(stage.no, key)
+        if key is not None and row is not None:
+            first = stage.keys.get(row) or self.keys.get(row) or self.earlier.get(row)
             if first is not None:
-                return self._replayed(no, stage, act.key, *first)
-        past = _Past(self, no, stage)
-        step = act.decide(stage.room, past)
-        if step.room.last_seq != stage.room.last_seq + len(step.messages):
+                return self._replayed(stage, key, *first)
+        before, stage.judged = stage.room, None
+        room, messages, notices = step = chained(before.chain, decide(before, stage))
+        if room.last_seq != before.last_seq + len(messages):
             raise ValueError("A step must number its messages without gaps.")
-        step = chained(stage.room.chain, step)
-        stage.messages += step.messages
-        if past.judged is not None and step.messages:
-            self._hear(stage.room, past.judged)
-        if act.entry is not None:
-            stage.entries += entries_of(act.entry, stage.room, step)
-        stage.room = step.room
-        if key is not None and act.key is not None and step.messages:
-            stage.keys[key] = (act.key.fingerprint, step.messages[0].seq)
-        return Done(step.room, step.messages, notices=step.notices)
+        stage.messages += messages
+        if stage.judged is not None and messages:
+            self._hear(before, stage.judged)
+        if entry is not None:
+            stage.entries += entries_of(entry, before, step)
+        stage.room = room
+        if key is not None and row is not None and messages:
+            stage.keys[row] = (key.fingerprint, messages[0].seq)
+        return Done(room, messages, notices=notices)
 
     def _hear(self, before: Room, one: Heard) -> None:
         try:
@@ -183,23 +188,21 @@ class Decisions:
             logger.exception("The guard could not remember a message")
             self.hearing.distrust(before.id, before.last_seq)
 
-    def _replayed(
-        self, no: int, stage: Stage, key: IdempotencyKey, fingerprint: bytes, seq: int
-    ) -> Done:
+    def _replayed(self, stage: Stage, key: IdempotencyKey, fingerprint: bytes, seq: int) -> Done:
         if fingerprint and fingerprint != key.fingerprint:  # none: the text was erased
             raise KeyReused(f"The idempotency key already stands for #{seq}, another message.")
         first = next((one for one in stage.messages if one.seq == seq), None)
-        first = first or self.messages.get((no, seq))
-        first = first or self.source.messages(no, stage.room.id, seq, seq)[0]
+        first = first or self.messages.get((stage.no, seq))
+        first = first or self.source.messages(stage.no, stage.room.id, seq, seq)[0]
         return Done(stage.room, (first,), replayed=True)
 
-    def accept(self, no: int, stage: Stage) -> None:
+    def accept(self, stage: Stage) -> None:
         """What was decided holds, unless the transaction fails."""
         self.rooms[stage.room.id] = stage.room
-        self.keys.update(stage.keys)
+        self.keys |= stage.keys
         self.entries += stage.entries
         for message in stage.messages:
-            self.messages[no, message.seq] = message
+            self.messages[stage.no, message.seq] = message
 
 
 def key_row(no: int, key: IdempotencyKey) -> KeyRow:

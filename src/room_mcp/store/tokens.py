@@ -28,8 +28,9 @@ def tokens(text: str) -> list[str]:
     """The distinct tokens of a text, in order: folded words, and pairs of CJK characters."""
     # Most texts are ASCII, for which splitting is four times as quick as matching.
     words = _ascii_words(text) if text.isascii() else _words(text)
-    found = list(dict.fromkeys(words))[:MAX_TOKENS]
-    if len(max(found, key=len, default="")) > MAX_TOKEN_CHARS:
+    found = list(dict.fromkeys(words))
+    del found[MAX_TOKENS:]
+    if max(map(len, found), default=0) > MAX_TOKEN_CHARS:
         return list(dict.fromkeys(word[:MAX_TOKEN_CHARS] for word in found))
     return found
 

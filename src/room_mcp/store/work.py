@@ -30,14 +30,12 @@ class Work(Generic[B, T]):
     """Something to do in a transaction. `size` counts the messages it may make."""
 
     size = 1
-
-    def __init__(self) -> None:
-        self.state = State.PENDING
-        self.future: asyncio.Future[None] | None = None
-        self.finished = False
-        self.is_late = False  # its deadline came while the writer had it
-        self._outcome: T | None = None
-        self.failure: BaseException | None = None
+    state = State.PENDING
+    future: asyncio.Future[None] | None = None
+    finished = False
+    is_late = False  # its deadline came while the writer had it
+    failure: BaseException | None = None
+    _outcome: T | None = None
 
     @abstractmethod
     def perform(self, batch: B) -> T:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -40,10 +40,10 @@ class KeptMessage(NamedTuple):
     def message(self) -> Message:
         """The message as it was sent; without content once that is erased."""
         content = None if self.text is None else json.loads(self.text)
-        return replace(self.bare, content=content)
+        return self.bare._replace(content=content)
 
     def without_text(self) -> KeptMessage:
-        return KeptMessage(replace(self.bare, chain=None), None, 0, frozenset())
+        return KeptMessage(self.bare._replace(chain=None), None, 0, frozenset())
 
 
 def kept(message: Message) -> KeptMessage:
@@ -52,7 +52,7 @@ def kept(message: Message) -> KeptMessage:
     Raises:
         ValueError: It holds something that is no JSON or no UTF-8, such as half a surrogate pair.
     """
-    bare = replace(message, content=None)
+    bare = message._replace(content=None)
     text = None if message.content is None else to_json(message.content)
     fields = (bare.id, bare.sender, bare.type, bare.to, bare.mentions, bare.wakes)
     to_json(fields).encode()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from room_mcp.rooms import Message, Room, Step, skeleton
+from room_mcp.rooms import Room, Step, skeleton
 from room_mcp.rooms.guard import Memory
 
 from ..cache import Kept, RoomCache
@@ -20,13 +20,17 @@ from . import auditing, beside, statements
 from .database import Database
 from .notices import notice
 from .rest import Along, write_beside
-from .rows import Known, message_values, words_of
+from .rows import Known, message_values, words_value
 from .source import PostgresSource, Wanted
 from .statements import KEY_VALUES, MESSAGE_VALUES, ROOM_VALUES, as_columns
 
 logger = logging.getLogger(__name__)
 
-AHEAD_MESSAGES = 16  # at least, that are written while more is decided
+# A part of a batch is written while the rest is decided, which takes the rules longer than the
+# database: once twice as much was said as is left. Each part costs both sides as much as several
+# messages do.
+AHEAD_RATIO = 2
+AHEAD_MESSAGES = 16  # in a part, at least
 
 
 class Changes(NamedTuple):
@@ -241,18 +245,28 @@ class Batch(Decisions):
 
     # ---- writing --------------------------------------------------------------------------------
 
-    def accept(self, no: int, stage: Stage) -> None:
-        super().accept(no, stage)
-        for message in stage.messages:
-            self._unwritten.append((no, message))
+    def accept(self, stage: Stage) -> None:
+        # As rows at once, while the server works on those before.
+        rows = [
+            (stage.no, *message_values(message), words_value(message)) for message in stage.messages
+        ]
+        super().accept(stage)
+        self._unwritten += rows
         for key, value in stage.keys.items():
             self._unwritten_keys.append((*key, *value))
 
+    def is_ahead(self, left: int) -> bool:
+        """Whether enough was said for the database to take it while the rest is decided.
+
+        Args:
+            left: How many works are still to be decided.
+        """
+        return len(self._unwritten) >= max(AHEAD_MESSAGES, AHEAD_RATIO * left) and not self.is_busy
+
     async def write_ahead(self) -> None:
         """Let the database take what was said so far, while more is decided."""
-        if len(self._unwritten) >= AHEAD_MESSAGES and not self.is_busy:
-            await self.settled()
-            await self.send(self.db.row(statements.SAID, *self._said()))
+        await self.settled()
+        await self.send(self.db.row(statements.SAID, *self._said()))
 
     async def send(self, statement: Coroutine[Any, Any, Any]) -> None:
         """Let the server work on it, while something else is done here."""
@@ -283,7 +297,7 @@ class Batch(Decisions):
 
     def begin_anew(self) -> None:
         super().begin_anew()
-        self._unwritten: list[tuple[int, Message]] = []  # with the numbers of their rooms
+        self._unwritten: list[Sequence[Any]] = []  # rows of messages
         self._unwritten_keys: list[Sequence[Any]] = []
 
     async def write(self, node: str, rest: Along) -> Changes:
@@ -340,11 +354,8 @@ class Batch(Decisions):
 
     def _said(self) -> Sequence[Sequence[Any]]:
         """What is not written yet, which then counts as written."""
-        said = [
-            (no, *message_values(message), " ".join(words_of(message) or ()) or None)
-            for no, message in self._unwritten
-        ]
-        keys, self._unwritten, self._unwritten_keys = self._unwritten_keys, [], []
+        said, keys = self._unwritten, self._unwritten_keys
+        self._unwritten, self._unwritten_keys = [], []
         return (*as_columns(said, MESSAGE_VALUES), *as_columns(keys, KEY_VALUES))
 
     def _put(self, changed: Sequence[Room]) -> Sequence[Any]:

@@ -19,7 +19,6 @@ class Acting(Work[Batch, list[Done | Refusal]]):
     """Acts in one room, in order."""
 
     def __init__(self, room_id: str, acts: Sequence[Act]) -> None:
-        super().__init__()
         self.room_id = room_id
         self.acts = acts
         self.size = len(acts)
@@ -50,12 +49,14 @@ class Course:
                 _attempt(one, self._batch)
             except Wanted:
                 return
-            await self._next()
+            if self._next():
+                await asyncio.sleep(0)
 
     async def to_the_end(self) -> None:
         """Decide the rest, and let the server write what was said so far meanwhile."""
         while self._decided < len(self._works):
-            await self._batch.write_ahead()
+            if self._batch.is_ahead(len(self._works) - self._decided):
+                await self._batch.write_ahead()
             one = self._works[self._decided]
             try:
                 _attempt(one, self._batch)
@@ -63,12 +64,13 @@ class Course:
                 await self._batch.settled()
                 await wanted.fetch()
                 continue
-            await self._next()
+            if self._next():
+                await asyncio.sleep(0)
 
-    async def _next(self) -> None:
+    def _next(self) -> bool:
+        """Whether it is time to look if the server has answered."""
         self._decided += 1
-        if self._decided % DECIDED_AT_ONCE == 0 and self._batch.is_busy:
-            await asyncio.sleep(0)
+        return self._decided % DECIDED_AT_ONCE == 0 and self._batch.is_busy
 
 
 def _attempt(one: Acting, batch: Batch) -> None:

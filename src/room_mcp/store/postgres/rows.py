@@ -83,9 +83,9 @@ def _names_from(kept: str | None) -> tuple[str, ...]:
 # ---- words --------------------------------------------------------------------------------------
 
 
-def words_of(message: Message) -> list[str] | None:
-    """What a message is found by, for `array_to_tsvector`; None for one without text."""
-    return None if message.content is None else content_tokens(message.content) or None
+def words_value(message: Message) -> str | None:
+    """What a message is found by, with spaces between; None for one without words."""
+    return None if message.content is None else " ".join(content_tokens(message.content)) or None
 
 
 def words_wanted(query: str) -> str:

@@ -176,7 +176,9 @@ class PostgresStore(PostgresCallers):
         entry: Entry | None = None,
         timeout_s: float | None = None,
     ) -> Done:
-        (done,) = await self.act_all(room_id, (Act(decide, key, entry),), timeout_s=timeout_s)
+        acting = Acting(room_id, (Act(decide, key, entry),))
+        await self._perform(acting, timeout_s)
+        (done,) = acting.outcome()
         if isinstance(done, Refusal):
             raise done
         return done
@@ -184,10 +186,13 @@ class PostgresStore(PostgresCallers):
     async def act_all(
         self, room_id: str, acts: Sequence[Act], *, timeout_s: float | None = None
     ) -> list[Done | Refusal]:
-        self._must_be_open()
         acting = Acting(room_id, acts)
-        await self._outbox.perform(acting, DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s)
+        await self._perform(acting, timeout_s)
         return acting.outcome()
+
+    def _perform(self, acting: Acting, timeout_s: float | None) -> Awaitable[None]:
+        self._must_be_open()
+        return self._outbox.perform(acting, DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s)
 
     async def create(
         self,

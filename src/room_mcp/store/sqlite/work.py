@@ -29,7 +29,6 @@ class Acting(Work[list[Done | Refusal]]):
     """Acts in one room, in order."""
 
     def __init__(self, room_id: str, acts: Sequence[Act]) -> None:
-        super().__init__()
         self.room_id = room_id
         self.acts = acts
         self.size = len(acts)
@@ -44,7 +43,6 @@ class Creating(Work[tuple[Room, bool]]):
     def __init__(
         self, room: Room, *, reuse: bool, quota: Quota | None, entry: Entry | None
     ) -> None:
-        super().__init__()
         self._room = room
         self._reuse = reuse
         self._quota = quota
@@ -67,7 +65,6 @@ class Erasing(Work[Room]):
     scrubs = True
 
     def __init__(self, room_id: str, decide: Decide, entry: Entry | None) -> None:
-        super().__init__()
         self._room_id = room_id
         self._decide = decide
         self._entry = entry
@@ -89,7 +86,6 @@ class Deleting(Work[None]):
     scrubs = True
 
     def __init__(self, room_id: str, decide: Decide, entry: Entry | None) -> None:
-        super().__init__()
         self._room_id = room_id
         self._decide = decide
         self._entry = entry
@@ -117,7 +113,6 @@ class Writing(Work[T]):
     alone = True
 
     def __init__(self, write: Callable[[Database], T]) -> None:
-        super().__init__()
         self._write = write
 
     def perform(self, batch: Batch) -> T:
@@ -132,7 +127,6 @@ class Counting(Work[T]):
     lasts = False
 
     def __init__(self, count: Callable[[Database], T]) -> None:
-        super().__init__()
         self._count = count
 
     def perform(self, batch: Batch) -> T:
