@@ -60,7 +60,7 @@ def posted(
     """
     contract = room.contract
     _must_be_allowed(room, draft, sender)
-    may_end = bool(checked.endings) and _may_end(contract, checked, sender)
+    may_end = _may_end(contract, checked, sender)
     here = room.active_members
     size_bytes = draft.size_bytes
     _must_have_space(room, size_bytes, reserve=FULL_ROOM_RESERVE_BYTES if may_end else 0)
@@ -103,7 +103,7 @@ def _must_be_allowed(room: RoomState, draft: Draft, sender: Member) -> None:
 
 
 def _may_end(contract: Contract, checked: Checked, sender: Member) -> bool:
-    rules = (contract.terminal[at] for at in checked.endings)
+    rules = [contract.terminal[at] for at in checked.endings]
     return any(not rule.by or sender.role in rule.by for rule in rules)
 
 

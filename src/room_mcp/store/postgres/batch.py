@@ -26,9 +26,9 @@ from .statements import KEY_VALUES, MESSAGE_VALUES, ROOM_VALUES, as_columns
 
 logger = logging.getLogger(__name__)
 
-# A part of a batch is written while the rest is decided, which takes the rules longer than the
-# database: once twice as much was said as is left. Each part costs both sides as much as several
-# messages do.
+# A part of a batch is written while the rest is decided: once twice as much was said as is left,
+# for a message takes longer to decide than to insert. Each part costs both sides as much as
+# several messages do.
 AHEAD_RATIO = 2
 AHEAD_MESSAGES = 16  # in a part, at least
 

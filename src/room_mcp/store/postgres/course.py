@@ -49,7 +49,8 @@ class Course:
                 _attempt(one, self._batch)
             except Wanted:
                 return
-            if self._next():
+            self._decided += 1
+            if self._is_to_look():
                 await asyncio.sleep(0)
 
     async def to_the_end(self) -> None:
@@ -64,12 +65,12 @@ class Course:
                 await self._batch.settled()
                 await wanted.fetch()
                 continue
-            if self._next():
+            self._decided += 1
+            if self._is_to_look():
                 await asyncio.sleep(0)
 
-    def _next(self) -> bool:
-        """Whether it is time to look if the server has answered."""
-        self._decided += 1
+    def _is_to_look(self) -> bool:
+        """Whether it is time for the event loop to look if the server has answered."""
         return self._decided % DECIDED_AT_ONCE == 0 and self._batch.is_busy
 
 
